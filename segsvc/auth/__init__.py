@@ -1,0 +1,1 @@
+"""Bearer tokens: from a header's value to a principal."""
