@@ -218,6 +218,7 @@ class RealCluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=self._dir,  # some builds write files into it
                 start_new_session=True,
             )
 
