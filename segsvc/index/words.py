@@ -14,8 +14,8 @@ _WORD = re.compile(r"[^\W_]+")
 def fold(text: str) -> str:
     """Return a text without what a search does not care about: case, accents, ways to write the same character.
 
-    Unicode's compatibility caseless matching (The Unicode Standard, section 3.13, D146), then all marks dropped: ``MÜLLER``, ``müller`` in composed and decomposed form and ``muller`` become one, so do ``STRASSE`` and
-    ``straße``.
+    Unicode's compatibility caseless matching (The Unicode Standard, section 3.13, D146), then all marks dropped:
+    ``MÜLLER``, ``müller`` in composed and decomposed form and ``muller`` become one, so do ``STRASSE`` and ``straße``.
     """
     if text.isascii():
         return text.lower()

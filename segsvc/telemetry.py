@@ -1,0 +1,120 @@
+"""What operators see: metrics, log set-up and trace ids. Imports nothing of segsvc."""
+
+import logging
+import re
+import secrets
+import sys
+from typing import Any
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("json", "console")
+
+# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; later versions may go on
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
+)
+
+
+class Metrics:
+    """Every metric of the process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self.requests = Histogram(
+            "segsvc_http_request_duration_seconds",
+            "Requests to the API, by method, route and status",
+            ["method", "route", "status"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.cluster_requests = Histogram(
+            "segsvc_cluster_request_duration_seconds",
+            "Calls to the Kubernetes API, by verb and outcome (ok, or the error's name)",
+            ["verb", "outcome"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "segsvc_writes", "Creates, replaces and deletes, by outcome", ["verb", "outcome"], registry=self.registry
+        )
+        self.relists = Counter(
+            "segsvc_relists", "Full lists taken in, by what made them necessary", ["reason"], registry=self.registry
+        )
+        self.watch_events = Counter("segsvc_watch_events", "Events of the watch", ["type"], registry=self.registry)
+        self.watch_failures = Counter(
+            "segsvc_watch_failures", "Lists and watches that ended badly, by how", ["reason"], registry=self.registry
+        )
+        self.incompatible_seen = Counter(
+            "segsvc_incompatible_resources",
+            "Versions of Segment resources met that hold no valid segment",
+            registry=self.registry,
+        )
+        self.segments = Gauge("segsvc_segments", "Segments in the index", registry=self.registry)
+        self.hidden = Gauge(
+            "segsvc_hidden_resources",
+            "Segment resources that are not shown: incompatible, or being deleted",
+            registry=self.registry,
+        )
+        self.index_age = Gauge(
+            "segsvc_index_age_seconds", "Seconds since the watch last proved alive", registry=self.registry
+        )
+        self.index_revision = Gauge(
+            "segsvc_index_revision", "The resourceVersion that the index has reached", registry=self.registry
+        )
+        self.key_fetches = Counter(
+            "segsvc_key_fetches", "Fetches of the token issuer's keys, by outcome", ["outcome"], registry=self.registry
+        )
+
+
+def trace_id(traceparent: str | None) -> str:
+    """Return the trace id of a ``traceparent`` header, or a new one where there is none that is valid."""
+    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    return match[1] if match else secrets.token_hex(16)
+
+
+def configure_logging(level: str, format_: str) -> None:
+    """Send structlog's events, and the standard library's warnings and errors, to stderr, one line each.
+
+    level: one of `LOG_LEVELS`. format_: one of `LOG_FORMATS`.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    if format_ == "console":
+        render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        render = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_serialise)]
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip_meta, *render])
+    )
+    # the libraries' debug logs hold whole bodies and tokens: never let them through
+    logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+
+
+def _strip_meta(logger: Any, method: str, event: Any) -> Any:
+    return structlog.stdlib.ProcessorFormatter.remove_processors_meta(logger, method, event)
+
+
+def _serialise(event: Any, **options: Any) -> str:
+    return orjson.dumps(event, default=options.get("default"), option=orjson.OPT_NON_STR_KEYS).decode()
