@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from segsvc.domain.segment import JsonObject, Roles, Segment
+from segsvc.domain.segment import JsonObject, Roles
 
 DATA_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -57,26 +57,26 @@ DATA_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 """What the operator does where a segment's `data` says nothing."""
 
 
-def export(segment: Segment) -> JsonObject:
-    """Write a segment as the body of a POST that makes its equal: defaults and all that is generated left out."""
-    defaults = Roles()
-    roles: JsonObject = {}
-    if segment.roles.editor != defaults.editor:
-        roles["editor"] = segment.roles.editor
-    if segment.roles.viewer != defaults.viewer:
-        roles["viewer"] = segment.roles.viewer
-    data = {part: _differing(members, DATA_DEFAULTS[part]) for part, members in segment.data.items()}
-    metadata = {"displayName": segment.display_name}
-    if segment.description.strip():
-        metadata["description"] = segment.description
+def export(document: Mapping[str, Any]) -> JsonObject:
+    """Write a segment as the body of a POST that makes its equal: defaults and all that is generated left out.
+
+    document: the segment as `segsvc.domain.segment.document` writes it.
+    """
+    metadata = {"displayName": document["metadata"]["displayName"]}
+    if document["metadata"]["description"].strip():
+        metadata["description"] = document["metadata"]["description"]
+    data = {part: _differing(members, DATA_DEFAULTS[part]) for part, members in document["data"].items()}
     exported: JsonObject = {
-        "id": segment.id,
+        "id": document["id"],
         "metadata": metadata,
-        "roles": roles,
+        "roles": _differing(document["roles"], _ROLE_DEFAULTS),
         "data": {part: members for part, members in data.items() if members},
-        "labels": segment.labels,
+        "labels": list(document["labels"]),
     }
     return {name: value for name, value in exported.items() if value}
+
+
+_ROLE_DEFAULTS = {"editor": list(Roles().editor), "viewer": list(Roles().viewer)}
 
 
 def _differing(members: Mapping[str, Any], defaults: Mapping[str, Any]) -> JsonObject:

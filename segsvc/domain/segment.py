@@ -70,7 +70,7 @@ def document(segment: Segment) -> JsonObject:
             "createdBy": {"name": segment.created_by.name, "email": segment.created_by.email},
             "modifiedBy": {"name": segment.modified_by.name, "email": segment.modified_by.email},
         },
-        "roles": {"editor": segment.roles.editor, "viewer": segment.roles.viewer},
+        "roles": {"editor": list(segment.roles.editor), "viewer": list(segment.roles.viewer)},
         "data": segment.data,
-        "labels": segment.labels,
+        "labels": list(segment.labels),
     }

@@ -50,9 +50,14 @@ class Entry:
         return parsed
 
 
+def digest(value: object) -> bytes:
+    """Return what stands for a JSON value: `DIGEST_SIZE` bytes, equal for equal values, in every process."""
+    return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=DIGEST_SIZE).digest()
+
+
 def entry(segment: Segment, version: Version) -> Entry:
     """Render a segment for the index."""
-    # sorted, so that the bytes do not depend on which server wrote the resource out
+    # sorted, so that neither body nor digest depend on which server wrote the resource out
     rendered = orjson.dumps(document(segment), option=orjson.OPT_SORT_KEYS)
     return Entry(
         id=segment.id,

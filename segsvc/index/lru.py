@@ -1,7 +1,7 @@
 """A small cache that forgets what was not used for longest."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, ItemsView
+from collections.abc import Callable, Hashable, ItemsView
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -9,10 +9,15 @@ _Value = TypeVar("_Value")
 
 
 class LruCache(Generic[_Key, _Value]):
-    """At most ``size`` values; getting one counts as use, looking through `items` does not."""
+    """Values whose weights add up to at most ``budget``; by default each weighs 1.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    Getting a value counts as use, looking through `items` does not.
+    """
+
+    def __init__(self, budget: int, weigh: Callable[[_Value], int] = lambda _: 1) -> None:
+        self._budget = budget
+        self._weigh = weigh
+        self._weight = 0
         self._values: OrderedDict[_Key, _Value] = OrderedDict()
 
     def get(self, key: _Key) -> _Value | None:
@@ -23,15 +28,19 @@ class LruCache(Generic[_Key, _Value]):
         return value
 
     def put(self, key: _Key, value: _Value) -> None:
-        """Keep a value, at the cost of the one unused for longest where there is no room."""
+        """Keep a value, at the cost of those unused for longest where there is no room."""
+        self.remove(key)
         self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._size:
-            self._values.popitem(last=False)
+        self._weight += self._weigh(value)
+        while self._weight > self._budget:
+            _, oldest = self._values.popitem(last=False)
+            self._weight -= self._weigh(oldest)
 
     def remove(self, key: _Key) -> None:
         """Forget a key, where it is known."""
-        self._values.pop(key, None)
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._weight -= self._weigh(value)
 
     def items(self) -> ItemsView[_Key, _Value]:
         """Return all that is kept, least recently used first."""
@@ -40,3 +49,4 @@ class LruCache(Generic[_Key, _Value]):
     def clear(self) -> None:
         """Forget everything."""
         self._values.clear()
+        self._weight = 0

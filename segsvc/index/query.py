@@ -1,13 +1,15 @@
 """One page of a view: which ids it holds, and how many there are in all."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 from segsvc.index.entry import Entry
+from segsvc.index.lru import LruCache
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import SORT_KEYS, View
 
+MAX_KEPT = 128
 RELEVANCE = ("relevance", "-relevance")
 SORTS = (*SORT_KEYS, *RELEVANCE)
 """Every order other than by id; the relevance ones need a search."""
@@ -36,13 +38,23 @@ class Selection:
     total: int
 
 
-def select(store: SegmentStore, view: View, query: Query) -> Selection:
-    """Answer a query from what is in view."""
-    if query.search is None and not query.labels:
-        return Selection(view.slice(query.offset, query.pagesize, sort=query.sort), len(view))
-    key = (query.search, query.sort, query.labels)
-    ids = view.derive(key, lambda: _kept(store, view, query))
-    return Selection(ids[query.offset : query.offset + query.pagesize], len(ids))
+class Selector:
+    """Answers queries, and keeps what filters found until what is in view changes."""
+
+    def __init__(self, store: SegmentStore) -> None:
+        self._store = store
+        self._kept: LruCache[Hashable, Sequence[str]] = LruCache(MAX_KEPT)
+
+    def select(self, view: View, query: Query) -> Selection:
+        """Answer a query from what is in view."""
+        if query.search is None and not query.labels:
+            return Selection(view.slice(query.offset, query.pagesize, sort=query.sort), len(view))
+        key = (view.stamp, query.search, query.sort, query.labels)
+        ids = self._kept.get(key)
+        if ids is None:
+            ids = _kept(self._store, view, query)
+            self._kept.put(key, ids)
+        return Selection(ids[query.offset : query.offset + query.pagesize], len(ids))
 
 
 def _kept(store: SegmentStore, view: View, query: Query) -> Sequence[str]:

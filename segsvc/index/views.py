@@ -2,20 +2,18 @@
 
 Segments fall into classes by their readers (viewer and editor roles together), and a caller sees some of the classes.
 Callers who see the same classes share a view, whatever their tokens say. A view keeps its order as the store changes:
-a change costs a binary search in each view that sees it, never a sort. What is worked out from a view (selections,
-rendered pages) is kept with it until it changes.
+a change costs a binary search in each view that sees it, never a sort. What others work out from a view they may keep
+under its stamp, which a change replaces.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
 
 MAX_VIEWS = 64
-MAX_DERIVED = 1024
-_Result = TypeVar("_Result")
+MAX_ROLE_SETS = 4096
 _Class = frozenset[str]
 
 
@@ -42,7 +40,8 @@ class View:
         self._entries = entries
         self._ids = ids
         self._orders: dict[str, list[tuple[str, str]]] = {}
-        self._derived: LruCache[Hashable, Any] = LruCache(MAX_DERIVED)
+        self.stamp = object()
+        """Stands for what is in view now: another object after each change."""
 
     def __len__(self) -> int:
         """Return the number of segments in view."""
@@ -65,17 +64,9 @@ class View:
             return self._ids[offset : offset + count]
         return [segment_id for _, segment_id in self._order(sort)[offset : offset + count]]
 
-    def derive(self, key: Hashable, make: Callable[[], _Result]) -> _Result:
-        """Return what ``make`` works out from this view, made anew only after a change of the view."""
-        found = self._derived.get(key)
-        if found is None:
-            found = make()
-            self._derived.put(key, found)
-        return cast("_Result", found)
-
     def change(self, before: Entry | None, after: Entry | None) -> None:
         """Follow one segment's change from what of it was in view to what of it is now."""
-        self._derived.clear()
+        self.stamp = object()
         if before is not None and after is None:
             del self._ids[bisect_left(self._ids, before.id)]
         elif before is None and after is not None:
@@ -103,7 +94,7 @@ class Views:
         self._classes: dict[_Class, set[str]] = {}
         self._views: LruCache[frozenset[_Class], View] = LruCache(MAX_VIEWS)
         # which classes a caller's roles open; true until a class comes or goes
-        self._opened: LruCache[frozenset[str], frozenset[_Class]] = LruCache(MAX_DERIVED)
+        self._opened: LruCache[frozenset[str], frozenset[_Class]] = LruCache(MAX_ROLE_SETS)
 
     def view(self, roles: frozenset[str]) -> View:
         """Return what a caller with these roles sees."""

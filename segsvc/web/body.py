@@ -1,0 +1,99 @@
+"""Request bodies: from bytes to one JSON object, refusing what JSON parsers differ about."""
+
+import json
+from typing import Any
+
+import orjson
+from aiohttp import StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import BaseRequest
+
+from segsvc.domain.errors import InvalidParameters, Problem
+from segsvc.web.errors import HttpError, bad_header, bad_parameters, echo
+
+MAX_BODY = 2**20
+MAX_DEPTH = 32
+
+
+async def json_object(request: BaseRequest) -> dict[str, Any]:
+    """Read the request's body.
+
+    It must be ``application/json`` (415), at most `MAX_BODY` bytes (413), and one JSON object (RFC 8259) in UTF-8
+    without duplicate keys, NaN or infinities, nested at most `MAX_DEPTH` deep (400).
+    Raises HttpError, InvalidParameters.
+    """
+    _check_content_type(request)
+    return parse(await _read(request))
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Parse the bytes of a body. Raises InvalidParameters."""
+    if not body.strip():
+        raise _bad("must not be empty")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _bad(f"is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise _bad("must be a JSON object")
+    if _too_deep(document):
+        raise _bad(f"must not be nested deeper than {MAX_DEPTH}")
+    # orjson keeps the last of equal keys without a word; by now the text is known to be harmless to parse again
+    json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=len, parse_float=len)
+    return document
+
+
+def _check_content_type(request: BaseRequest) -> None:
+    if request.content_type != "application/json" or "Content-Type" not in request.headers:
+        sent = request.headers.get("Content-Type")
+        told = f"but is '{echo(sent)}'" if sent is not None else "but is missing"
+        raise bad_header(f"Header 'Content-Type' must be 'application/json' {told}.", status=415)
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise bad_header("Header 'Content-Type' must not name a charset other than utf-8.", status=415)
+
+
+async def _read(request: BaseRequest) -> bytes:
+    if request.content_length is not None and request.content_length > MAX_BODY:
+        raise _too_large()
+    content: StreamReader = request.content
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in content.iter_any():
+            size += len(chunk)
+            if size > MAX_BODY:
+                raise _too_large()
+            chunks.append(chunk)
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise _bad(f"could not be read: {error}") from None
+    return b"".join(chunks)
+
+
+def _too_large() -> HttpError:
+    return bad_parameters([Problem("body", f"must not be larger than {MAX_BODY} bytes")], status=413)
+
+
+def _bad(reason: str) -> InvalidParameters:
+    return InvalidParameters([Problem("body", reason)])
+
+
+def _too_deep(document: object) -> bool:
+    level: list[object] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            member
+            for value in level
+            for member in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+            if isinstance(member, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _bad(f"has the key '{echo(key)}' twice in one object")
+        seen.add(key)

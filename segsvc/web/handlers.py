@@ -1,0 +1,169 @@
+"""The handlers: parse, call the service, render."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from segsvc.auth.principal import Principal
+from segsvc.index.entry import Entry
+from segsvc.index.lru import LruCache
+from segsvc.service import SegmentService
+from segsvc.telemetry import Metrics
+from segsvc.web import render
+from segsvc.web.body import json_object
+from segsvc.web.conditional import not_modified, precondition
+from segsvc.web.credentials import bearer_token
+from segsvc.web.links import base_url, item_url, page_links
+from segsvc.web.params import item_request, list_request, write_request
+from segsvc.web.representation import Representation, accepts_gzip
+
+PATIENCE = 2.0
+"""How long a read waits for the revision it asks for, in seconds."""
+
+PAGES_BUDGET = 64 * 2**20
+"""How many bytes of rendered answers are kept."""
+
+CALLER = web.RequestKey("caller", str)
+"""The caller's name, for the log."""
+
+
+class Verifier(Protocol):
+    """What turns tokens into principals; `segsvc.auth.verifier.TokenVerifier` is the one."""
+
+    def cached(self, token: str) -> Principal | None:
+        """Return the principal of a token that was verified before and still holds."""
+        ...
+
+    async def verify(self, token: str) -> Principal:
+        """Verify a token. Raises TokenInvalid, KeysUnavailable."""
+        ...
+
+
+class Reflection(Protocol):
+    """What knows how fresh the index is; `segsvc.cluster.reflector.Reflector` is the one."""
+
+    def age(self) -> float:
+        """Return the seconds since the watch last proved alive."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """What the handlers need."""
+
+    service: SegmentService
+    verifier: Verifier
+    reflection: Reflection
+    metrics: Metrics
+    max_pagesize: int = 1000
+    trusted_hosts: frozenset[str] = frozenset()
+    cors_origins: frozenset[str] = frozenset()
+
+
+class Handlers:
+    """One method for each method of each route."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._service = api.service
+        # under the stamp of a view or under an entry, either of which a change replaces
+        self._rendered: LruCache[object, Representation] = LruCache(PAGES_BUDGET, lambda answer: answer.size)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """GET /segments."""
+        principal = await self._principal(request)
+        asked = list_request(request.query, max_pagesize=self._api.max_pagesize)
+        base, gzip = self._negotiate(request)
+        await self._service.reach(asked.min_revision, patience=PATIENCE)
+        view = self._service.view(principal)
+        key = (view.stamp, asked.query, asked.search, base, gzip)
+        page = self._rendered.get(key)
+        if page is None:
+            selection = self._service.select(view, asked.query)
+            links = page_links(base, asked, selection.total)
+            entries = self._service.entries(selection.ids)
+            page = render.page(entries, links, total=selection.total, base=base, gzip=gzip)
+            self._rendered.put(key, page)
+        return self._read(request, page)
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        """GET /segments/{id}."""
+        principal = await self._principal(request)
+        asked = item_request(request.query)
+        base, gzip = self._negotiate(request)
+        await self._service.reach(asked.min_revision, patience=PATIENCE)
+        entry = self._service.read(principal, request.match_info["id"])
+        key = (entry, base, gzip, asked.export)
+        answer = self._rendered.get(key)
+        if answer is None:
+            answer = render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
+            self._rendered.put(key, answer)
+        return self._read(request, answer)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """POST /segments and POST /segments/{id}."""
+        principal = await self._principal(request)
+        self._service.authorise_create(principal)
+        asked = write_request(request.query, creates=True)
+        base, gzip = self._negotiate(request)
+        body = await json_object(request)
+        await self._service.reach(0, patience=PATIENCE)
+        ids = [given for given in (request.match_info.get("id"), asked.id) if given is not None]
+        entry = await self._service.create(principal, body, ids=ids, dry_run=asked.dry_run)
+        return self._stored(entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
+
+    async def replace(self, request: web.Request) -> web.StreamResponse:
+        """PUT /segments/{id}."""
+        principal = await self._principal(request)
+        asked = write_request(request.query)
+        base, gzip = self._negotiate(request)
+        expected = precondition(request)
+        body = await json_object(request)
+        await self._service.reach(0, patience=PATIENCE)
+        entry = await self._service.replace(
+            principal, request.match_info["id"], body, precondition=expected, dry_run=asked.dry_run
+        )
+        return self._stored(entry, base, gzip)
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """DELETE /segments/{id}."""
+        principal = await self._principal(request)
+        asked = write_request(request.query)
+        self._negotiate(request)
+        expected = precondition(request)
+        await self._service.reach(0, patience=PATIENCE)
+        revision = await self._service.delete(
+            principal, request.match_info["id"], precondition=expected, dry_run=asked.dry_run
+        )
+        headers = {} if revision is None else {"X-Revision": str(revision)}
+        return web.Response(status=204, headers=headers)
+
+    # --- what all of them share
+
+    async def _principal(self, request: web.Request) -> Principal:
+        token = bearer_token(request)
+        principal = self._api.verifier.cached(token) or await self._api.verifier.verify(token)
+        request[CALLER] = principal.name
+        return principal
+
+    def _negotiate(self, request: web.Request) -> tuple[str, bool]:
+        base = base_url(request, self._api.trusted_hosts)
+        return base, accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+
+    def _read(self, request: web.Request, answer: Representation) -> web.StreamResponse:
+        headers = CIMultiDict(answer.headers)
+        headers["Cache-Control"] = "private, no-cache"
+        headers["X-Revision"] = str(self._service.revision)
+        headers["X-Index-Age"] = str(int(self._api.reflection.age()))
+        if answer.digest is not None and not_modified(request, answer.digest):
+            for name in ("Content-Type", "Content-Encoding"):
+                headers.pop(name, None)
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=answer.body, headers=headers)
+
+    def _stored(self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None) -> web.StreamResponse:
+        answer = render.item(entry, base, gzip=gzip)
+        headers = {**answer.headers, "X-Revision": str(entry.version.revision), **(extra or {})}
+        return web.Response(body=answer.body, headers=headers)
