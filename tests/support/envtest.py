@@ -154,7 +154,13 @@ class RealCluster:
         return path
 
     def request(
-        self, method: str, path: str, *, body: object = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> tuple[int, Any]:
         """Send one request as the administrator; return the status and the body, None if that is not JSON.
 
@@ -164,7 +170,7 @@ class RealCluster:
             self.url + path,
             data=None if body is None else json.dumps(body).encode(),
             method=method,
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type, "Accept": accept},
         )
         try:
             with urllib.request.urlopen(request, context=self.ssl_context, timeout=10) as response:
@@ -243,9 +249,7 @@ class RealCluster:
                 serialization.NoEncryption(),
             )
         )
-        (self._dir / "tokens.csv").write_text(
-            f'{self.token},admin,admin,"system:masters"\n', encoding="utf-8"
-        )
+        (self._dir / "tokens.csv").write_text(f'{self.token},admin,admin,"system:masters"\n', encoding="utf-8")
 
 
 def assets_directory() -> Path | None:
@@ -277,7 +281,7 @@ def _free_ports(count: int) -> list[int]:
             listener.close()
 
 
-def _decoded(body: bytes) -> Any:  # noqa: ANN401 -- JSON
+def _decoded(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:
@@ -305,9 +309,7 @@ def _certificate(
         .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .add_extension(
             x509.KeyUsage(
                 digital_signature=issuer is not None,
@@ -326,7 +328,5 @@ def _certificate(
     if issuer is not None:
         names = [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-        )
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     return key, builder.sign(issuer_key, hashes.SHA256())
