@@ -82,7 +82,7 @@ class KeySource:
         self._ignored: frozenset[IgnoredKey] = frozenset()
         self._generation = 0
         self._failures = 0
-        self._demand_from = -math.inf
+        self._demand_from = clock()
         self._fetching: asyncio.Task[None] | None = None
 
     @property
