@@ -43,4 +43,6 @@ def _text(value: object) -> str:
     """Return `value` with each lone surrogate (JSON's escapes can spell one) replaced, `""` if it is no string."""
     if not isinstance(value, str):
         return ""
+    if value.isascii():  # nearly every role, and there can be thousands
+        return value
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from joserfc.jwk import Key, RSAKey
 
 from segsvc.auth.errors import TokenInvalid
+from segsvc.auth.jws import decode_base64url
 from segsvc.auth.keys import VerificationKey, read_key_set
 from segsvc.auth.principal import Principal
 from segsvc.auth.verifier import TokenVerifier
@@ -19,7 +20,6 @@ from tests.auth.provider import CLIENT, NOW, Clock, claims, encode, key, public,
 ISSUER = "https://id.example.org/realms/segments"
 EC = key("ec")
 RSA = key("rsa", "RSA", 2048)
-assert isinstance(RSA, RSAKey)
 
 
 class PublishedKeys:
@@ -101,7 +101,8 @@ async def test_an_unsigned_token_is_refused(alg: str, kid: str | None) -> None:
 async def test_a_public_key_is_no_shared_secret(alg: str, kid: str | None) -> None:
     header = encode({"alg": alg, "typ": "JWT"} | ({"kid": kid} if kid else {}))
     signed = f"{header}.{encode(claims(ISSUER))}"
-    for secret in (RSA.as_pem(private=False), json.dumps(public(RSA)).encode(), str(public(RSA)["n"]).encode()):
+    pem = RSAKey.import_key(public(RSA)).as_pem()
+    for secret in (pem, json.dumps(public(RSA)).encode(), str(public(RSA)["n"]).encode()):
         signature = hmac.digest(secret, signed.encode(), alg.replace("HS", "SHA"))
         assert await refusal(f"{signed}.{encode(signature)}") == "algorithm"
 
@@ -129,6 +130,13 @@ async def test_an_algorithm_that_does_not_fit_its_key_is_refused(alg: str, priva
         "unknown_key",
         "algorithm",
     }
+
+
+def test_a_key_verifies_nothing_with_an_algorithm_that_it_is_not_for() -> None:
+    (published,), _ = read_key_set({"keys": [public(RSA, alg="RS256")]})
+    for alg, verifies in (("RS256", True), ("RS512", False), ("PS256", False)):
+        header, payload, signature = sign(claims(ISSUER), RSA, alg=alg).split(".")
+        assert published.verifies(alg, f"{header}.{payload}".encode(), decode_base64url(signature)) is verifies
 
 
 async def test_a_key_for_encryption_signs_nothing() -> None:
