@@ -1,0 +1,167 @@
+"""The composition root: builds what the service is made of, owns its tasks and the order of start and stop.
+
+Start: the ops port first, so that probes have an answer; then the API, which says 503 until the index is filled.
+Stop: not ready; no new connections; requests in flight finish; writes that outlived their callers finish; the tasks end.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from segsvc.auth.jwks import KeySource
+from segsvc.auth.verifier import TokenVerifier
+from segsvc.cluster.api import SegmentApi, connect
+from segsvc.cluster.reflector import Reflector
+from segsvc.cluster.writer import SegmentWriter
+from segsvc.domain.ids import SUFFIX_ALPHABET, SUFFIX_LENGTH
+from segsvc.index.store import SegmentStore
+from segsvc.ops.application import Probes, create_ops_application
+from segsvc.service import SegmentService
+from segsvc.settings import Settings
+from segsvc.telemetry import Metrics
+from segsvc.web.application import MAX_HEADER, create_application
+from segsvc.web.handlers import Api
+
+GRACE = 10.0
+"""How long requests in flight have to finish when the process is told to stop, in seconds."""
+
+_log = structlog.get_logger()
+
+
+class TaskEnded(Exception):
+    """A task that must run for as long as the process does has ended."""
+
+
+class Application:
+    """The running service; made by `run`."""
+
+    def __init__(self, store: SegmentStore, reflector: Reflector, metrics: Metrics) -> None:
+        self._store = store
+        self._reflector = reflector
+        self._metrics = metrics
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._stopping = False
+        self.url = ""
+        self.ops_url = ""
+
+    async def ended(self) -> None:
+        """Wait for as long as all is well. Raises TaskEnded when a task ends unasked."""
+        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        raise TaskEnded("; ".join(self._dead()))
+
+    def supervise(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a task that must not end before the process does."""
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    def begin_stop(self) -> None:
+        """Be ready no longer."""
+        self._stopping = True
+
+    async def stop_tasks(self) -> None:
+        """Cancel the tasks and wait for them."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def probes(self) -> Probes:
+        """Return what the ops port asks."""
+        return Probes(alive=self._dead, ready=self._unready, refresh=self._refresh)
+
+    def _dead(self) -> Sequence[str]:
+        return [f"task {name} has ended" for name, task in self._tasks.items() if task.done()]
+
+    def _unready(self) -> Sequence[str]:
+        if self._stopping:
+            return ["shutting down"]
+        if not self._store.synced:
+            return [f"the index has not been filled from the cluster yet; the reflector is {self._reflector.phase}"]
+        return self._dead()
+
+    def _refresh(self) -> None:
+        self._metrics.segments.set(len(self._store))
+        self._metrics.hidden.set(len(self._store.hidden))
+        self._metrics.index_age.set(self._reflector.age())
+        self._metrics.index_revision.set(self._store.revision)
+
+
+@asynccontextmanager
+async def run(settings: Settings) -> AsyncIterator[Application]:
+    """Run the service until the context ends. Raises SettingError, and OSError for a port that is not to be had."""
+    metrics = Metrics()
+    store = SegmentStore()
+    async with AsyncExitStack() as stack:
+        api: SegmentApi = await stack.enter_async_context(
+            connect(settings.kubeconfig, namespace=settings.namespace, metrics=metrics)
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        keys = KeySource(
+            settings.oidc_issuer,
+            session,
+            jwks_url=settings.oidc_jwks_url,
+            on_fetch=lambda outcome: metrics.key_fetches.labels(outcome).inc(),
+        )
+        reflector = Reflector(api, store, metrics=metrics)
+        writer = SegmentWriter(api, store)
+        application = Application(store, reflector, metrics)
+        verifier = TokenVerifier(
+            keys,
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            client=settings.oidc_client,
+            clock=time.time,
+        )
+        service = SegmentService(store, writer, metrics=metrics, now=_now, draw=_draw)
+        handlers = Api(
+            service=service,
+            verifier=verifier,
+            reflection=reflector,
+            metrics=metrics,
+            max_pagesize=settings.max_pagesize,
+            trusted_hosts=settings.trusted_hosts,
+            cors_origins=settings.cors_origins,
+        )
+        stack.push_async_callback(application.stop_tasks)
+        application.supervise("reflector", reflector.run())
+        application.supervise("key_refresh", keys.run())
+        application.ops_url = await _listen(
+            stack, create_ops_application(application.probes(), metrics), settings.host, settings.ops_port
+        )
+        stack.push_async_callback(writer.drain, GRACE)
+        application.url = await _listen(stack, create_application(handlers), settings.host, settings.port)
+        stack.callback(application.begin_stop)
+        _log.info("started", url=application.url, ops_url=application.ops_url, namespace=api.namespace)
+        yield application
+        _log.info("stopping")
+    _log.info("stopped")
+
+
+async def _listen(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> str:
+    """Serve an application until the stack unwinds; return its URL."""
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=GRACE,
+        max_field_size=MAX_HEADER,
+        max_headers=256,
+    )
+    stack.push_async_callback(runner.cleanup)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=1024).start()
+    bound = runner.addresses[0]
+    return f"http://{'127.0.0.1' if bound[0] == '0.0.0.0' else bound[0]}:{bound[1]}"  # noqa: S104
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _draw() -> str:
+    return "".join(secrets.choice(SUFFIX_ALPHABET) for _ in range(SUFFIX_LENGTH))

@@ -1,0 +1,98 @@
+"""The command line: ``segsvc serve`` and ``segsvc dev``. What keeps it from starting is one line on stderr, exit 2."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from segsvc import __version__
+from segsvc.app import Application, TaskEnded, run
+from segsvc.dev import DevOptions, StartError, settings_for, surroundings
+from segsvc.settings import SettingError, Settings
+from segsvc.telemetry import configure_logging
+
+_log = structlog.get_logger()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0 after a signal to stop, 1 when something broke, 2 for a bad start."""
+    options = _parser().parse_args(arguments)
+    try:
+        work = _serve(options) if options.command == "serve" else _dev(options)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(work)
+    except (SettingError, StartError, OSError) as error:
+        print(f"segsvc: {error}", file=sys.stderr)
+        return 2
+    except TaskEnded as error:
+        _log.critical("task_ended", reason=str(error))
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="segsvc", description="REST API for segment jobs in Kubernetes.")
+    parser.add_argument("--version", action="version", version=f"segsvc {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve a cluster's segments; settings come from the environment")
+    dev = commands.add_parser("dev", help="serve sample segments from an embedded cluster; needs nothing")
+    dev.add_argument("--host", default="127.0.0.1", help="address of the API and the ops port (default: %(default)s)")
+    dev.add_argument("--port", type=int, default=8080, help="port of the API; 0: any (default: %(default)s)")
+    dev.add_argument("--ops-port", type=int, default=8081, help="port of health and metrics (default: %(default)s)")
+    dev.add_argument("--cluster-port", type=int, default=0, help="port of the embedded cluster (default: any)")
+    dev.add_argument("--data", type=Path, metavar="FILE", help="keep the cluster in this file (default: in memory)")
+    dev.add_argument(
+        "--segments", type=int, default=12, metavar="N", help="how many samples an empty cluster gets (default: 12)"
+    )
+    return parser
+
+
+async def _serve(_: argparse.Namespace) -> None:
+    settings = Settings.from_environment(os.environ)
+    configure_logging(settings.log_level, settings.log_format)
+    async with run(settings) as application:
+        await _until_told(application)
+
+
+async def _dev(options: argparse.Namespace) -> None:
+    configure_logging(os.environ.get("SEGSVC_LOG_LEVEL", "warning"), "console")
+    chosen = DevOptions(
+        host=options.host,
+        port=options.port,
+        ops_port=options.ops_port,
+        cluster_port=options.cluster_port,
+        data=options.data,
+        segments=options.segments,
+    )
+    async with surroundings(chosen) as around, run(settings_for(chosen, around)) as application:
+        print(around.greeting(application.url, application.ops_url), flush=True)
+        await _until_told(application)
+
+
+async def _until_told(application: Application) -> None:
+    """Wait for SIGTERM or SIGINT, or for the end of a task that must not end."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    stop = asyncio.create_task(told.wait())
+    ended = asyncio.create_task(application.ended())
+    await asyncio.wait((stop, ended), return_when=asyncio.FIRST_COMPLETED)
+    for task in (stop, ended):
+        task.cancel()
+    if ended.done() and not ended.cancelled():
+        ended.result()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 (not to be had on every platform)
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
