@@ -1,7 +1,7 @@
 """The composition root: builds what the service is made of, owns its tasks and the order of start and stop.
 
 Start: the ops port first, so that probes have an answer; then the API, which says 503 until the index is filled.
-Stop: not ready; no new connections; requests in flight finish; writes that outlived their callers finish; the tasks end.
+Stop: not ready; no new connections; requests in flight finish; writes that outlived their callers do; the tasks end.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from aiohttp import web
 
 from segsvc.auth.jwks import KeySource
 from segsvc.auth.verifier import TokenVerifier
-from segsvc.cluster.api import SegmentApi, connect
+from segsvc.cluster.api import connect
+from segsvc.cluster.connection import default_namespace
 from segsvc.cluster.reflector import Reflector
 from segsvc.cluster.writer import SegmentWriter
 from segsvc.domain.ids import SUFFIX_ALPHABET, SUFFIX_LENGTH
@@ -98,10 +99,11 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
     metrics = Metrics()
     store = SegmentStore()
     async with AsyncExitStack() as stack:
-        api: SegmentApi = await stack.enter_async_context(
-            connect(settings.kubeconfig, namespace=settings.namespace, metrics=metrics)
+        namespace = settings.namespace or default_namespace(settings.kubeconfig)
+        api = await stack.enter_async_context(connect(settings.kubeconfig, namespace=namespace, metrics=metrics))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
         )
-        session = await stack.enter_async_context(aiohttp.ClientSession())
         keys = KeySource(
             settings.oidc_issuer,
             session,
@@ -137,7 +139,7 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
         stack.push_async_callback(writer.drain, GRACE)
         application.url = await _listen(stack, create_application(handlers), settings.host, settings.port)
         stack.callback(application.begin_stop)
-        _log.info("started", url=application.url, ops_url=application.ops_url, namespace=api.namespace)
+        _log.info("started", url=application.url, ops_url=application.ops_url, namespace=namespace)
         yield application
         _log.info("stopping")
     _log.info("stopped")

@@ -5,14 +5,14 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from segsvc import __version__
 from segsvc.app import Application, TaskEnded, run
+from segsvc.cluster.errors import ClusterConfigInvalid
 from segsvc.dev import DevOptions, StartError, settings_for, surroundings
 from segsvc.settings import SettingError, Settings
 from segsvc.telemetry import configure_logging
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = _serve(options) if options.command == "serve" else _dev(options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(work)
-    except (SettingError, StartError, OSError) as error:
+    except (SettingError, StartError, ClusterConfigInvalid, OSError) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
     except TaskEnded as error:

@@ -2,7 +2,7 @@
 
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from segsvc.devcluster import EmbeddedCluster, TokenIssuer
+from segsvc.devcluster import EmbeddedCluster, JournalError
+from segsvc.devcluster.issuer import TokenIssuer
 from segsvc.devcluster.samples import sample_segments
 from segsvc.settings import Settings
 
@@ -79,13 +80,13 @@ async def surroundings(options: DevOptions) -> AsyncIterator[Surroundings]:
             issuer = TokenIssuer(keys=keys)
             cluster = EmbeddedCluster(data=options.data, port=options.cluster_port)
             await cluster.start()
-        except ValueError as error:
+        except (ValueError, JournalError) as error:
             raise StartError(str(error)) from None
         stack.push_async_callback(cluster.stop)
         await issuer.start()
         stack.push_async_callback(issuer.stop)
-        await cluster.create_crd(_crd())
-        await cluster.seed(sample_segments(options.segments, namespace=NAMESPACE))
+        cluster.create_crd(_crd())
+        cluster.seed(sample_segments(options.segments, namespace=NAMESPACE))
         kubeconfig = directory / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig, namespace=NAMESPACE)
         yield Surroundings(
