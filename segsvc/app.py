@@ -111,7 +111,7 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
             on_fetch=lambda outcome: metrics.key_fetches.labels(outcome).inc(),
         )
         reflector = Reflector(api, store, metrics=metrics)
-        writer = SegmentWriter(api, store)
+        writer = SegmentWriter(api, store, metrics=metrics)
         application = Application(store, reflector, metrics)
         verifier = TokenVerifier(
             keys,
