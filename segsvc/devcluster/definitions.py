@@ -109,7 +109,7 @@ def _problems(crd: dict[str, Any]) -> Iterator[Cause]:
         path = f"spec.versions[{index}]"
         found = version.get("schema", {}).get("openAPIV3Schema")
         if found is None:
-            yield Cause(f"{path}.schema.openAPIV3Schema", "FieldValueRequired", "Required value: schemas are required")
+            yield Cause(f"{path}.schema.openAPIV3Schema", "FieldValueRequired", "Required value")
             continue
         if found.get("type") != "object":
             message = f"Invalid value: {quoted(str(found.get('type', '')))}: must be object at the root"

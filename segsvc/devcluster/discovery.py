@@ -50,16 +50,6 @@ VERSION: Final = {
 }
 
 
-def core_versions() -> dict[str, Any]:
-    """`/api`: the legacy group, in which there is nothing but its version."""
-    return {"kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"], "serverAddressByClientCIDRs": []}
-
-
-def core_resources() -> dict[str, Any]:
-    """`/api/v1`: no resources; namespaces need not exist."""
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": []}
-
-
 def groups(catalog: Catalog) -> dict[str, Any]:
     """`/apis`."""
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*g) for g in _by_group(catalog).items()]}
@@ -108,17 +98,6 @@ def openapi_v3(catalog: Catalog, group_name: str, version: str) -> dict[str, Any
         "paths": paths,
         "components": {"schemas": schemas},
     }
-
-
-def openapi_v2(catalog: Catalog) -> dict[str, Any]:
-    """`/openapi/v2`, for clients that know nothing newer."""
-    paths: dict[str, Any] = {}
-    definitions: dict[str, Any] = {f"{_META_PREFIX}.ObjectMeta": _OBJECT_META}
-    for resource in catalog:
-        paths |= _paths(resource, reference="#/definitions/", v3=False)
-        definitions[_schema_name(resource)] = _schema(resource, "#/definitions/")
-    info = {"title": "Kubernetes", "version": VERSION["gitVersion"]}
-    return {"swagger": "2.0", "info": info, "paths": paths, "definitions": definitions}
 
 
 def _by_group(catalog: Iterable[Resource]) -> dict[str, dict[str, list[Resource]]]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 3 * 1024 * 1024
 _JSON: Final = "application/json"
+_GO_TYPE_META: Final = (
+    r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+)
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
 
@@ -148,7 +151,7 @@ class ResourceHandlers:
             left = self._operations.delete(resource, target.namespace, target.name, options=wanted)
             if isinstance(left, bytes):
                 return self._answer(request, resource, left)
-            return _json(dumps(status.success(resource, target.name, uid=left)))
+            return _json(orjson.dumps(status.success(resource, target.name, uid=left)))
         selector = options.read_selector(request.query)
         revision = self._store.revision
         gone = self._operations.delete_collection(resource, target.namespace, selector=selector, options=wanted)
@@ -212,19 +215,27 @@ async def _read_draft(request: web.Request, resource: Resource) -> Draft:
         raise status.unsupported_media_type([_JSON])
     body = await _read_body(request)
     prefix = f"the object provided is unrecognized (must be of type {resource.kind}): "
-    excerpt = body[:30].decode(errors="replace") + (" ..." if len(body) > 30 else "") if body else "<empty>"
+    excerpt = _excerpt(body)
     try:
         value, repeated = jsonbody.loads(body)
     except ValueError as error:
         raise status.bad_request(f"{prefix}couldn't get version/kind; json parse error: {error} ({excerpt})") from error
     if value is not None and not isinstance(value, dict):
         found = jsonbody.kind_of(value)
-        why = f"json: cannot unmarshal {found} into Go value of type struct"
+        why = f"json: cannot unmarshal {found} into Go value of type {_GO_TYPE_META}"
         raise status.bad_request(f"{prefix}couldn't get version/kind; json parse error: {why} ({excerpt})")
     if not value or not isinstance(value.get("kind"), str) or not value["kind"]:
         shown = body.decode(errors="replace")
         raise status.bad_request(f"{prefix}Object 'Kind' is missing in '{shown}' ({excerpt})")
     return Draft(value, repeated)
+
+
+def _excerpt(body: bytes) -> str:
+    """Return the start of a body for an error message: as text when it looks like an object, else in hex."""
+    if not body:
+        return "<empty>"
+    start = body[:30].decode(errors="replace") if body.lstrip().startswith(b"{") else body[:30].hex()
+    return f"{start} ..." if len(body) > 30 else start
 
 
 def _patched(value: dict[str, Any], body: bytes, *, merge: bool) -> tuple[dict[str, Any], list[str]]:

@@ -64,7 +64,10 @@ class SqliteJournal:
         return Snapshot(
             revision=query("SELECT newest FROM revision").fetchone()[0],
             objects=query("SELECT collection, key, body FROM objects").fetchall(),
-            events=[Event(*row[:5], deleted=bool(row[5])) for row in events],
+            events=[
+                Event(revision, collection, key, body, previous, bool(deleted))
+                for revision, collection, key, body, previous, deleted in events
+            ],
         )
 
     def append(self, events: Sequence[Event], *, compacted: int) -> None:

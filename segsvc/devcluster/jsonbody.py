@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any, Final, NoReturn
 
 import orjson
 
 _INT64: Final = range(-(2**63), 2**63)
+_KINDS: Final = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+}
 _ESCAPED_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -51,21 +60,7 @@ def loads(body: bytes) -> tuple[Any, list[str]]:
 
 def kind_of(value: object) -> str:
     """Return the JSON type of `value`, as error messages name it."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return _KINDS.get(type(value), "object")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -73,8 +68,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(plain) == len(pairs):
         return plain
     marked = _Duplicates(pairs)
-    seen: set[str] = set()
-    marked.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))
+    marked.repeated = tuple(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
     return marked
 
 

@@ -43,11 +43,16 @@ _GO_TYPES: Final = {
 ANNOTATIONS_LIMIT: Final = 256 * 1024
 
 _SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _NAME_PART: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE: Final = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _BAD_SUBDOMAIN: Final = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
     f"start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
+)
+_BAD_LABEL: Final = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+    f"with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
 )
 _BAD_NAME_PART: Final = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
@@ -61,15 +66,19 @@ _BAD_LABEL_VALUE: Final = (
 )
 
 
+class DecodingError(Exception):
+    """A field of the metadata has a type that Go's ObjectMeta does not take; the words are Go's."""
+
+
 def read(metadata: object) -> tuple[dict[str, Any], list[str]]:
     """Return `metadata` as the server understands it, and the paths of fields it does not know.
 
-    Raises ValueError with Go's words when a field has the wrong type.
+    Raises DecodingError when a field has the wrong type.
     """
     if metadata is None:
         return {}, []
     if not isinstance(metadata, dict):
-        raise ValueError(_unmarshal(metadata, "Go value of type v1.ObjectMeta"))
+        raise DecodingError(_unmarshal(metadata, "Go value of type v1.ObjectMeta"))
     known: dict[str, Any] = {}
     for key, value in metadata.items():
         if key in _FIELDS and value is not None:
@@ -94,6 +103,8 @@ def problems(metadata: dict[str, Any]) -> list[Cause]:
         causes.append(Cause("metadata.name", "FieldValueRequired", message))
     else:
         causes += [_invalid("metadata.name", name, why) for why in subdomain_problems(name)]
+    if namespace := metadata.get("namespace", ""):
+        causes += [_invalid("metadata.namespace", namespace, why) for why in label_problems(namespace)]
     for key, value in sorted(metadata.get("labels", {}).items()):
         causes += [_invalid("metadata.labels", key, why) for why in qualified_name_problems(key)]
         causes += [_invalid("metadata.labels", value, why) for why in label_value_problems(value)]
@@ -125,6 +136,14 @@ def subdomain_problems(text: str) -> Iterator[str]:
         yield "must be no more than 253 characters"
     if not re.fullmatch(_SUBDOMAIN, text):
         yield _BAD_SUBDOMAIN
+
+
+def label_problems(text: str) -> Iterator[str]:
+    """Yield why `text` is no DNS-1123 label."""
+    if len(text) > 63:
+        yield "must be no more than 63 characters"
+    if not re.fullmatch(_LABEL, text):
+        yield _BAD_LABEL
 
 
 def qualified_name_problems(text: str) -> Iterator[str]:
@@ -171,7 +190,7 @@ def _field(key: str, value: object) -> object:
         return _time(key, value)
     found = {"object": "map"}.get(kind_of(value), kind_of(value))
     if found != wanted and not (wanted == "strings" and found == "array"):
-        raise ValueError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type {_GO_TYPES[wanted]}"))
+        raise DecodingError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type {_GO_TYPES[wanted]}"))
     if isinstance(value, dict):
         return {name: _text(key, item) for name, item in value.items()}
     if isinstance(value, list):
@@ -183,7 +202,7 @@ def _text(key: str, value: object) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise ValueError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type string"))
+        raise DecodingError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type string"))
     return value
 
 
@@ -191,20 +210,20 @@ def _reference(value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ValueError(_unmarshal(value, "Go struct field ObjectMeta.ownerReferences of type v1.OwnerReference"))
+        raise DecodingError(_unmarshal(value, "Go struct field ObjectMeta.ownerReferences of type v1.OwnerReference"))
     return {key: item for key, item in value.items() if item is not None}
 
 
 def _time(key: str, value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type string"))
+        raise DecodingError(_unmarshal(value, f"Go struct field ObjectMeta.{key} of type string"))
     try:
         moment = datetime.datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError(value)  # noqa: TRY301 -- one answer for all that is no RFC 3339 time
     except ValueError:
         layout = '"2006-01-02T15:04:05Z07:00"'
-        raise ValueError(f'parsing time {quoted(value)} as {layout}: cannot parse {quoted(value)} as "2006"') from None
+        raise DecodingError(f'parsing time {quoted(value)} as {layout}: cannot parse {quoted(value)} as "2006"') from None
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

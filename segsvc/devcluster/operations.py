@@ -114,7 +114,7 @@ class Operations:
             raise status.bad_request(
                 f"the name of the object ({given}) does not match the name on the URL ({name})"
                 if given
-                else "name must be provided"
+                else f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
             )
         current = orjson.loads(self.get(resource, namespace, name))
         self._check_version(resource, current, sent)
@@ -291,7 +291,7 @@ def _decoded(
         )
     try:
         value["metadata"], unknown = objectmeta.read(value.get("metadata"))
-    except ValueError as error:
+    except objectmeta.DecodingError as error:
         raise _undecodable(resource, str(error)) from error
     unknown = [*unknown, *sorted(schema.prune(resource.schema, value))]
     complaints = [f"duplicate field {quoted(path)}" for path in draft.repeated]

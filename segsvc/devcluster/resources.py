@@ -98,7 +98,7 @@ CRDS = Resource(
     namespaced=False,
     has_status=True,
     schema=CRD_SCHEMA,
-    columns=(Column("Created At", "date", ".metadata.creationTimestamp"),),
+    columns=(Column("Created At", "string", ".metadata.creationTimestamp"),),
     admit=admit_definition,
 )
 

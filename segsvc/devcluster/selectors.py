@@ -123,9 +123,8 @@ class _LabelParser:
         if operator in {"<", ">"}:
             bound = self._value()
             if not re.fullmatch(r"-?\d+", bound, re.ASCII):
-                raise ValueError(
-                    f"values[0][{key}]: Invalid value: \"{bound}\": for 'Gt', 'Lt' operators, the value must be an integer"
-                )
+                why = "for 'Gt', 'Lt' operators, the value must be an integer"
+                raise ValueError(f'values[0][{key}]: Invalid value: "{bound}": {why}')
             return Requirement(key, "gt" if operator == ">" else "lt", frozenset({bound}))
         raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
@@ -133,10 +132,10 @@ class _LabelParser:
         if (token := self._take()) != "(":
             raise ValueError(f"found '{token}' expected: '('")
         values = {self._value()}
-        while (token := self._take()) == ",":
+        while (separator := self._take()) == ",":
             values.add(self._value())
-        if token != ")":
-            raise ValueError(f"found '{token}', expected: ',', ')' or identifier")
+        if separator != ")":
+            raise ValueError(f"found '{separator}', expected: ',', ')' or identifier")
         return frozenset(values)
 
     def _identifier(self, expected: str) -> str:

@@ -11,11 +11,11 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import orjson
 from aiohttp import web
 
 from segsvc.devcluster import discovery, status
 from segsvc.devcluster.handlers import Target
-from segsvc.devcluster.jsonbody import dumps
 
 if TYPE_CHECKING:
     from segsvc.devcluster.handlers import ResourceHandlers
@@ -38,13 +38,13 @@ class Server:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
-            if not _is_loopback(request.host):
-                message = f"host {status.quoted(request.host)} is not allowed: use 127.0.0.1 or localhost"
-                raise status.ApiError(403, "Forbidden", message=message)
+            _check_host(request.host)
             self._authenticate(request)
             return await self._route(request)
         except status.ApiError as error:
-            response = web.Response(body=dumps(error.as_dict()), status=error.code, content_type="application/json")
+            response = web.Response(
+                body=orjson.dumps(error.as_dict()), status=error.code, content_type="application/json"
+            )
             if error.retry_after:
                 response.headers["Retry-After"] = str(error.retry_after)
             return response
@@ -70,25 +70,19 @@ class Server:
         if request.method not in {"GET", "HEAD"}:
             message = "the server does not allow this method on the requested resource"
             raise status.ApiError(405, "MethodNotAllowed", message=message, details={})
-        return web.Response(body=dumps(document), content_type="application/json")
+        return web.Response(body=orjson.dumps(document), content_type="application/json")
 
-    def _document(self, segments: list[str]) -> dict[str, Any] | None:
+    def _document(self, segments: list[str]) -> dict[str, Any] | None:  # noqa: PLR0911 -- one return for each path
         """Return the discovery document at a path, or None."""
         match segments:
             case ["version"]:
                 return dict(discovery.VERSION)
-            case ["api"]:
-                return discovery.core_versions()
-            case ["api", "v1"]:
-                return discovery.core_resources()
             case ["apis"]:
                 return discovery.groups(self._catalog)
             case ["apis", group]:
                 return discovery.group(self._catalog, group)
             case ["apis", group, version]:
                 return discovery.resources(self._catalog, group, version)
-            case ["openapi", "v2"]:
-                return discovery.openapi_v2(self._catalog)
             case ["openapi", "v3"]:
                 return discovery.openapi_index(self._catalog)
             case ["openapi", "v3", "apis", group, version]:
@@ -124,6 +118,12 @@ def _scope_fits(resource: Resource, namespace: str, tail: list[str], method: str
 
 def _page_not_found() -> web.Response:
     return web.Response(status=404, text="404 page not found\n")
+
+
+def _check_host(host: str) -> None:
+    if not _is_loopback(host):
+        message = f"host {status.quoted(host)} is not allowed: use 127.0.0.1 or localhost"
+        raise status.ApiError(403, "Forbidden", message=message)
 
 
 def _is_loopback(host: str) -> bool:

@@ -119,23 +119,17 @@ def _duration(seconds: int) -> str:
         return "<invalid>"
     seconds = max(seconds, 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if seconds < 120:
-        return f"{seconds}s"
-    if minutes < 10:
-        return _pair(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _pair(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _pair(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    if days < 2920:
-        return _pair(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
+    shapes = (
+        (seconds < 120, f"{seconds}s"),
+        (minutes < 10, _pair(minutes, "m", seconds % 60, "s")),
+        (minutes < 180, f"{minutes}m"),
+        (hours < 8, _pair(hours, "h", minutes % 60, "m")),
+        (hours < 48, f"{hours}h"),
+        (days < 8, _pair(days, "d", hours % 24, "h")),
+        (days < 730, f"{days}d"),
+        (days < 2920, _pair(days // 365, "y", days % 365, "d")),
+    )
+    return next((text for fits, text in shapes if fits), f"{days // 365}y")
 
 
 def _pair(big: int, big_unit: str, small: int, small_unit: str) -> str:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from segsvc.devcluster.store import Event, Store
 
 _INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
-_DEADLINE_MARGIN = 2.0
-"""Seconds before the end of a watch at which a last bookmark is sent, as the watch cache does."""
 
 
 class Watch:
@@ -74,13 +72,12 @@ class Watch:
         self, revision: int, *, loop: asyncio.AbstractEventLoop, deadline: float
     ) -> AsyncIterator[list[tuple[str, bytes]]]:
         bookmark_at = loop.time() + self._interval
-        farewell_at = deadline - _DEADLINE_MARGIN
         while True:
             self._changed.clear()
             try:
                 pending = list(self._store.events_after(revision))
             except CompactedError as error:
-                yield [("ERROR", dumps(status.expired_version(revision, error.oldest).as_dict()))]
+                yield [("ERROR", orjson.dumps(status.expired_version(revision, error.oldest).as_dict()))]
                 return
             if pending:
                 revision = pending[-1].revision
@@ -88,12 +85,10 @@ class Watch:
                     yield chunk
             if not self._served() or loop.time() >= deadline:
                 return
-            if self._options.bookmarks and loop.time() >= min(bookmark_at, farewell_at):
-                if loop.time() >= farewell_at:
-                    farewell_at = deadline + 1
+            if self._options.bookmarks and loop.time() >= bookmark_at:
                 bookmark_at = loop.time() + self._interval
                 yield [self._bookmark(revision)]
-            wake = min(deadline, bookmark_at, farewell_at) if self._options.bookmarks else deadline
+            wake = min(deadline, bookmark_at) if self._options.bookmarks else deadline
             try:
                 async with asyncio.timeout_at(wake):
                     await self._changed.wait()
@@ -114,7 +109,7 @@ class Watch:
             for key, body in store.scan(self._resource.collection, prefix=self._prefix)
             if options.selector.matches(key, body)
         ]
-        if options.bookmarks and (options.initial_events or options.version == 0):
+        if options.bookmarks:
             found.append(self._bookmark(store.revision, annotations=_INITIAL_EVENTS_END))
         return store.revision, found
 
