@@ -2,8 +2,7 @@
 
 The order is the API server's: prune, drop nulls that no field wants, fill in defaults, validate. All but
 `validate` change the object in place. Messages and reasons follow k8s.io/apiextensions-apiserver and
-kube-openapi's validation. Rules in CEL (x-kubernetes-validations) are not evaluated: `unsupported` finds them,
-so that such a schema is refused instead of half obeyed.
+kube-openapi's validation. A schema with rules in CEL that `rules` cannot evaluate is refused (`unsupported`).
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 
+from segsvc.devcluster import rules
 from segsvc.devcluster.jsonbody import kind_of
 from segsvc.devcluster.status import Cause
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Schema: TypeAlias = "Mapping[str, Any]"
 
+_RULES: Final = "x-kubernetes-validations"
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
@@ -34,8 +35,8 @@ _OBJECT_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 
 def unsupported(schema: Schema, path: str = "openAPIV3Schema") -> Iterator[str]:
     """Yield the paths of rules that this module does not evaluate."""
-    if schema.get("x-kubernetes-validations"):
-        yield f"{path}.x-kubernetes-validations"
+    if rules.unknown(schema.get(_RULES, ())):
+        yield f"{path}.{_RULES}"
     for key, value in schema.items():
         if key == "properties":
             for name, inner in value.items():
@@ -118,6 +119,8 @@ def validate(schema: Schema, value: object, *, path: str = "") -> list[Cause]:
             causes += _array(schema, value, path)
         case dict():
             causes += _mapping(schema, value, path)
+    if not causes and _RULES in schema:
+        causes += [wrong(path, value, why) for why in rules.broken(schema[_RULES], value)]
     return causes
 
 
