@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing, validate, validates_schema
-from marshmallow.exceptions import SCHEMA
 
 from segsvc.domain.draft import Draft
 from segsvc.domain.errors import InvalidParameters, Problem
@@ -34,13 +33,9 @@ class StrictSchema(Schema):
 
         unknown = EXCLUDE
 
-    error_messages = {"type": _OBJECT}  # noqa: RUF012 (declared by marshmallow as an instance variable)
-
     @validates_schema(pass_original=True, skip_on_field_errors=False)
-    def refuse_unknown(self, _data: object, original: object, **_kwargs: object) -> None:
+    def refuse_unknown(self, _data: object, original: JsonObject, **_kwargs: object) -> None:
         """Report each property that no field reads."""
-        if not isinstance(original, Mapping):
-            return
         known = [field.data_key or name for name, field in self.fields.items()]
         unknown = {key: [f"is unknown{did_you_mean(key, known)}"] for key in original if key not in known}
         if unknown:
@@ -95,11 +90,17 @@ class Member(fields.Nested):
     """An object within an object. A required one that is missing is reported by what is required in it."""
 
     def __init__(self, schema: type[Schema], **kwargs: Any) -> None:
-        super().__init__(schema, error_messages={**_MESSAGES, "type": _OBJECT}, **kwargs)
+        super().__init__(schema, error_messages=_MESSAGES, **kwargs)
 
     def deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         """Validate; see marshmallow.fields.Field.deserialize."""
         return super().deserialize({} if value is missing and self.required else value, *args, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        # marshmallow would report this under a key of its own, which no property could be told from
+        if not isinstance(value, dict):
+            raise ValidationError(_OBJECT)
+        return super()._deserialize(value, *args, **kwargs)
 
 
 class EnvMap(fields.Field[dict[str, Any]]):
@@ -159,7 +160,11 @@ class CronjobSchema(StrictSchema):
         blank=False,
         required=True,
         validate=_schedule,
-        metadata={"description": "What a Kubernetes CronJob accepts as its schedule.", "example": "*/10 * * * *"},
+        metadata={
+            "description": "What a Kubernetes CronJob accepts as its schedule.",
+            "format": "kubernetes-cron",
+            "example": "*/10 * * * *",
+        },
     )
     concurrencyPolicy = Text(  # noqa: N815 (the operator's spelling, here and below)
         validate=_one_of("Allow", "Forbid", "Replace", "Always"),
@@ -233,10 +238,10 @@ class MetadataSchema(StrictSchema):
         blank=False, required=True, metadata={"description": "Any text that is not blank.", "example": "Demo Segment"}
     )
     description = Text(metadata={"description": "Any text. Left out: empty."})
-    createdAt = fields.Raw(metadata={"description": "Generated; ignored."})  # noqa: N815
-    modifiedAt = fields.Raw(metadata={"description": "Generated; ignored."})  # noqa: N815
-    createdBy = fields.Raw(metadata={"description": "Generated; ignored."})  # noqa: N815
-    modifiedBy = fields.Raw(metadata={"description": "Generated; ignored."})  # noqa: N815
+    createdAt = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
+    modifiedAt = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
+    createdBy = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
+    modifiedBy = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
 
 
 class BodySchema(StrictSchema):
@@ -247,7 +252,7 @@ class BodySchema(StrictSchema):
     roles = Member(RolesSchema)
     data = Member(DataSchema, required=True)
     labels = Texts(metadata={"description": "Texts to find the segment by.", "example": ["customerA", "usecaseB"]})
-    links = fields.Raw(metadata={"description": "Generated; ignored."})
+    links = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})
 
 
 _BODY = BodySchema()
@@ -256,7 +261,9 @@ _DATA = DataSchema()
 
 def data_problems(data: object) -> tuple[Problem, ...]:
     """Return all that keeps a value from being a segment's `data`, named by path from ``data`` on."""
-    return tuple(_flattened(_DATA.validate(cast("Any", data)), "data"))
+    if not isinstance(data, dict):
+        return (Problem("data", _OBJECT),)
+    return tuple(_flattened(_DATA.validate(data), "data"))
 
 
 def parse_body(body: object, *, segment_id: str | None = None) -> Draft:
@@ -302,13 +309,11 @@ def _flattened(messages: Any, path: str) -> Iterator[Problem]:
     """Turn marshmallow's nested messages into problems named by path."""
     if isinstance(messages, dict):
         for key, inner in messages.items():
-            if key == SCHEMA:
-                step = path
-            elif isinstance(key, int):
+            if isinstance(key, int):
                 step = f"{path}[{key}]"
             else:
-                step = f"{path}.{key}" if path else str(key)
+                step = f"{path}.{key}" if path else key
             yield from _flattened(inner, step)
     else:
         for message in messages:
-            yield Problem(path or "body", message)
+            yield Problem(path, message)

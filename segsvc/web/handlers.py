@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
 
 from segsvc.auth.principal import Principal
 from segsvc.index.entry import Entry
@@ -13,11 +12,11 @@ from segsvc.service import SegmentService
 from segsvc.telemetry import Metrics
 from segsvc.web import render
 from segsvc.web.body import json_object
-from segsvc.web.conditional import not_modified, precondition
+from segsvc.web.conditional import precondition
 from segsvc.web.credentials import bearer_token
 from segsvc.web.links import base_url, item_url, page_links
 from segsvc.web.params import item_request, list_request, write_request
-from segsvc.web.representation import Representation, accepts_gzip
+from segsvc.web.representation import Representation, accepts_gzip, respond
 
 PATIENCE = 2.0
 """How long a read waits for the revision it asks for, in seconds."""
@@ -152,16 +151,13 @@ class Handlers:
         base = base_url(request, self._api.trusted_hosts)
         return base, accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
 
-    def _read(self, request: web.Request, answer: Representation) -> web.StreamResponse:
-        headers = CIMultiDict(answer.headers)
-        headers["Cache-Control"] = "private, no-cache"
-        headers["X-Revision"] = str(self._service.revision)
-        headers["X-Index-Age"] = str(int(self._api.reflection.age()))
-        if answer.digest is not None and not_modified(request, answer.digest):
-            for name in ("Content-Type", "Content-Encoding"):
-                headers.pop(name, None)
-            return web.Response(status=304, headers=headers)
-        return web.Response(body=answer.body, headers=headers)
+    def _read(self, request: web.Request, form: Representation) -> web.StreamResponse:
+        headers = {
+            "Cache-Control": "private, no-cache",
+            "X-Revision": str(self._service.revision),
+            "X-Index-Age": str(int(self._api.reflection.age())),
+        }
+        return respond(request, form, headers)
 
     def _stored(self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None) -> web.StreamResponse:
         answer = render.item(entry, base, gzip=gzip)

@@ -12,7 +12,10 @@ from segsvc.web.errors import echo
 
 DEFAULT_PAGESIZE = 20
 MAX_SEARCH = 128
-_MAX_DIGITS = 18  # what fits into 64 bits; more is no number that anyone means
+MAX_NUMBER = 10**18 - 1
+"""The highest number that a parameter takes: it fits into 64 bits, and more is no number that anyone means."""
+
+_MAX_DIGITS = len(str(MAX_NUMBER))
 
 
 @dataclass(frozen=True, slots=True)

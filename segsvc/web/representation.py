@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from segsvc.web.conditional import entity_tag
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from segsvc.web.conditional import entity_tag, not_modified
 
 COMPRESS_OVER = 1024
 """Bodies of more bytes than this are compressed where the caller accepts it."""
@@ -45,6 +48,17 @@ def represent(
         # a constant header without a time stamp: equal bodies are equal bytes on every replica
         body = zlib.compress(body, level=_LEVEL, wbits=_GZIP)
     return Representation(body, whole, digest)
+
+
+def respond(request: web.BaseRequest, form: Representation, headers: Mapping[str, str]) -> web.Response:
+    """Answer a GET or HEAD with a representation and more headers; 304 where the caller has it already."""
+    whole = CIMultiDict(form.headers)
+    whole.update(headers)
+    if form.digest is not None and not_modified(request, form.digest):
+        for name in (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING):
+            whole.pop(name, None)
+        return web.Response(status=304, headers=whole)
+    return web.Response(body=form.body, headers=whole)
 
 
 @lru_cache(maxsize=256)
