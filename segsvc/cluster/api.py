@@ -1,0 +1,310 @@
+"""Segment resources of one namespace over the Kubernetes API: list, watch, get, create, replace, delete.
+
+The client library finds the cluster, and does TLS and credentials; requests and answers are ours, because the
+library's own reading of them checks no status of a watch, knows no timeouts and logs whole bodies. Every call ends
+within its timeout, waiting for a connection included, in an answer or in one of `segsvc.cluster.errors`. No call is
+made for a name that is not one: a name of ``.`` would address every segment of the namespace.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from segsvc import __version__
+from segsvc.cluster.connection import configuration
+from segsvc.cluster.errors import ClusterError, ClusterUnavailable, EventTooLarge, UnexpectedAnswer
+from segsvc.cluster.translate import error_of_answer, error_of_status, object_of, translated
+from segsvc.domain.codec import GROUP, PLURAL, VERSION
+from segsvc.domain.ids import is_subdomain
+from segsvc.domain.segment import JsonObject
+from segsvc.index.entry import Version
+from segsvc.telemetry import Metrics
+
+FIELD_MANAGER = "segsvc"
+CALL_TIMEOUT = 10.0
+IDLE_TIMEOUT = 90.0
+"""Seconds a live watch may be silent: a server sends a bookmark about every minute."""
+WATCH_GRACE = 30.0
+"""Seconds that a watch may outlive the time after which the server promised to end it."""
+MAX_EVENT = 16 * 2**20
+"""Bytes: many times what etcd stores by default, for it may be told to store more."""
+MAX_CALLS = 32
+
+_Query = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """A page of a list. All pages of one list show the state at the same ``revision``."""
+
+    items: list[JsonObject]
+    revision: int
+    continue_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """An event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, whose object has nothing but a resourceVersion."""
+
+    type: str
+    object: JsonObject
+
+
+@asynccontextmanager
+async def connect(
+    kubeconfig: str | None,
+    *,
+    namespace: str,
+    metrics: Metrics,
+    call_timeout: float = CALL_TIMEOUT,
+    idle_timeout: float = IDLE_TIMEOUT,
+) -> AsyncIterator["SegmentApi"]:
+    """Yield the API of one namespace; nothing is sent yet. See `segsvc.cluster.connection` for ``kubeconfig``.
+
+    Raises ClusterConfigInvalid.
+    """
+    found = await configuration(kubeconfig)
+    # a watch holds its connection for minutes: calls must never wait for it, nor it for calls that hang
+    async with _client(found, connections=MAX_CALLS) as calls, _client(found, connections=2) as watches:
+        yield SegmentApi(
+            calls, watches, namespace=namespace, metrics=metrics, call_timeout=call_timeout, idle_timeout=idle_timeout
+        )
+
+
+def _client(found: Configuration, *, connections: int) -> ApiClient:
+    found.connection_pool_maxsize = connections
+    client = ApiClient(found)
+    client.user_agent = f"segsvc/{__version__}"
+    return client
+
+
+class SegmentApi:
+    """The calls. Made by `connect`.
+
+    All of them raise ClusterError, and ValueError for an id that is none. ``within`` is how many seconds a call may
+    take, where that is less than usual.
+    """
+
+    def __init__(
+        self,
+        calls: ApiClient,
+        watches: ApiClient,
+        *,
+        namespace: str,
+        metrics: Metrics,
+        call_timeout: float,
+        idle_timeout: float,
+    ) -> None:
+        if not is_subdomain(namespace):
+            raise ValueError(f"{namespace!r} is no namespace's name")
+        self._calls = calls
+        self._watches = watches
+        self._collection = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._metrics = metrics
+        self._call_timeout = call_timeout
+        self._idle_timeout = idle_timeout
+
+    async def list_page(self, *, limit: int, continue_token: str | None = None) -> ListPage:
+        """Return a page of the list of all resources; from a page's ``continue_token`` on, the next one.
+
+        Raises Expired when the token is too old: the list is to be begun anew.
+        """
+        query = [("limit", str(limit))]
+        if continue_token:
+            query.append(("continue", continue_token))
+        answer = await self._call("list", "GET", self._collection, query=query)
+        metadata, items = answer.get("metadata"), answer.get("items")
+        if not isinstance(metadata, dict) or not isinstance(items, list):
+            raise UnexpectedAnswer("a list without metadata or items")
+        return ListPage(items, _revision(metadata), metadata.get("continue") or None)
+
+    async def current_revision(self, *, within: float | None = None) -> int:
+        """Return a resourceVersion that is not older than any change made before this call."""
+        answer = await self._call("list", "GET", self._collection, query=[("limit", "1")], within=within)
+        return _revision(answer.get("metadata") or {})
+
+    async def watch(self, *, revision: int, timeout_seconds: int) -> AsyncGenerator[WatchEvent, None]:
+        """Yield what happens after ``revision``, until the server ends the watch after about ``timeout_seconds``.
+
+        Raises Expired when the server no longer knows (``revision``), EventTooLarge, and WatchStalled when nothing
+        came for longer than the time between two bookmarks. Close it (contextlib.aclosing) when leaving it early.
+        """
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", str(revision)),
+            ("timeoutSeconds", str(timeout_seconds)),
+        ]
+        patience = aiohttp.ClientTimeout(total=timeout_seconds + WATCH_GRACE, sock_read=self._idle_timeout)
+        with self._observed("watch"), translated():
+            async with asyncio.timeout(self._call_timeout):
+                response = await self._send(self._watches, "GET", self._collection, query=query, patience=patience)
+                await _raise_for_status("watch", response)
+        with translated():
+            async with response:
+                async for line in _lines(response.content.iter_any()):
+                    yield _event(object_of(line))
+
+    async def get(self, segment_id: str, *, within: float | None = None) -> JsonObject:
+        """Return a resource as it is now. Raises ResourceNotFound."""
+        return await self._call("get", "GET", self._item(segment_id), within=within)
+
+    async def create(
+        self,
+        resource: JsonObject,
+        *,
+        dry_run: bool,
+        within: float | None = None,
+    ) -> JsonObject:
+        """Create a resource and return it as stored. Raises AlreadyExists, InvalidResource, ResourceTooLarge."""
+        self._item(resource["metadata"]["name"])
+        return await self._call(
+            "create", "POST", self._collection, query=_write_query(dry_run=dry_run), body=resource, within=within
+        )
+
+    async def replace(
+        self,
+        segment_id: str,
+        resource: JsonObject,
+        *,
+        dry_run: bool,
+        within: float | None = None,
+    ) -> JsonObject:
+        """Replace the version of a resource that ``resource`` was made from, and return it as stored.
+
+        Raises Conflict when there is a newer one, ResourceNotFound, InvalidResource, ResourceTooLarge.
+        """
+        item, query = self._item(segment_id), _write_query(dry_run=dry_run)
+        return await self._call("replace", "PUT", item, query=query, body=resource, within=within)
+
+    async def delete(
+        self,
+        segment_id: str,
+        *,
+        version: Version,
+        dry_run: bool,
+        within: float | None = None,
+    ) -> JsonObject:
+        """Delete this version of a resource. Raises Conflict when it is no longer that one, and ResourceNotFound.
+
+        Returns a Status when it is gone, and the resource when it stays until its finalizers go.
+        """
+        options: JsonObject = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": version.uid, "resourceVersion": str(version.revision)},
+        }
+        if dry_run:
+            options["dryRun"] = ["All"]  # here, for a DELETE that has a body has its query ignored
+        return await self._call("delete", "DELETE", self._item(segment_id), body=options, within=within)
+
+    def _item(self, segment_id: str) -> str:
+        if not is_subdomain(segment_id):
+            raise ValueError(f"{segment_id!r} is no resource's name")
+        return f"{self._collection}/{segment_id}"
+
+    async def _call(
+        self,
+        verb: str,
+        method: str,
+        path: str,
+        *,
+        query: _Query | None = None,
+        body: JsonObject | None = None,
+        within: float | None = None,
+    ) -> JsonObject:
+        """Make a call and return the answer's object; see the class for ``within``."""
+        seconds = self._call_timeout if within is None else min(within, self._call_timeout)
+        with self._observed(verb), translated():
+            async with asyncio.timeout(seconds):
+                response = await self._send(self._calls, method, path, query=query, body=body)
+                async with response:
+                    await _raise_for_status(verb, response)
+                    return object_of(await response.read())
+
+    async def _send(
+        self,
+        client: ApiClient,
+        method: str,
+        path: str,
+        *,
+        query: _Query | None,
+        body: JsonObject | None = None,
+        patience: aiohttp.ClientTimeout | None = None,
+    ) -> aiohttp.ClientResponse:
+        response: aiohttp.ClientResponse = await client.call_api(
+            path,
+            method,
+            query_params=query,
+            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=patience,
+        )
+        return response
+
+    @contextmanager
+    def _observed(self, verb: str) -> Iterator[None]:
+        started = time.perf_counter()
+        outcome = "ok"
+        try:
+            yield
+        except ClusterError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._metrics.cluster_requests.labels(verb, outcome).observe(time.perf_counter() - started)
+
+
+async def _raise_for_status(verb: str, response: aiohttp.ClientResponse) -> None:
+    if response.status < 300:
+        return
+    async with response:
+        body = await response.read()
+    raise error_of_answer(verb, response.status, body, retry_after=response.headers.get("Retry-After"))
+
+
+async def _lines(chunks: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
+    pending = bytearray()
+    async for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        pending += first
+        for other in others:
+            if pending:
+                yield bytes(pending)
+            pending = bytearray(other)
+        if len(pending) > MAX_EVENT:
+            raise EventTooLarge(f"an event of more than {MAX_EVENT} bytes")
+    if pending:
+        raise ClusterUnavailable("the watch broke off within an event")
+
+
+def _event(line: JsonObject) -> WatchEvent:
+    kind, found = line.get("type"), line.get("object")
+    if not isinstance(kind, str) or not isinstance(found, dict):
+        raise UnexpectedAnswer("a watch event without type or object")
+    if kind == "ERROR":
+        code = found.get("code")
+        raise error_of_status("watch", code if isinstance(code, int) else 0, found)
+    return WatchEvent(kind, found)
+
+
+def _write_query(*, dry_run: bool) -> _Query:
+    query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]
+    return [*query, ("dryRun", "All")] if dry_run else query
+
+
+def _revision(metadata: Any) -> int:
+    try:
+        return int(metadata["resourceVersion"])
+    except (LookupError, TypeError, ValueError):
+        raise UnexpectedAnswer("no resourceVersion that is a number") from None

@@ -1,0 +1,72 @@
+"""What a raw Segment resource is to this service: which object, in which state, and the segment in it, if it may show.
+
+Whatever a resource holds, looking at it harms no other: it is then incompatible, with a reason for the log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segsvc.cluster.errors import UnexpectedAnswer
+from segsvc.domain.codec import Incompatible, decode
+from segsvc.domain.segment import Segment
+from segsvc.index.entry import Entry, Version, entry
+
+
+class Nameless(UnexpectedAnswer):
+    """The resource lacks metadata that every stored object has: name, uid and resourceVersion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A resource as the index takes it in.
+
+    ``entry`` is None for one that the API does not show: it is being deleted, or incompatible for ``problem``.
+    """
+
+    id: str
+    version: Version
+    entry: Entry | None
+    problem: str | None = None
+
+
+def observed(resource: Mapping[str, Any]) -> Observed:
+    """Look at a resource from a list, a watch or an answer. Raises Nameless."""
+    segment_id, version = identity(resource)
+    if is_leaving(resource):
+        return Observed(segment_id, version, None)
+    try:
+        return Observed(segment_id, version, entry(segment_of(resource), version))
+    except Incompatible as error:
+        return Observed(segment_id, version, None, str(error))
+
+
+def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:
+    """Return which object this is, and which state of it. Raises Nameless."""
+    revision = revision_of(resource)
+    try:
+        return str(resource["metadata"]["name"]), Version(str(resource["metadata"]["uid"]), revision)
+    except LookupError as error:
+        raise Nameless(f"metadata without {error}") from None
+
+
+def revision_of(resource: Mapping[str, Any]) -> int:
+    """Return the resourceVersion, which is all that a bookmark has. Raises Nameless."""
+    try:
+        return int(resource["metadata"]["resourceVersion"])
+    except (LookupError, TypeError, ValueError):
+        raise Nameless("metadata without a resourceVersion that is a number") from None
+
+
+def is_leaving(resource: Mapping[str, Any]) -> bool:
+    """Tell whether a resource is being deleted and only waits for its finalizers."""
+    return resource["metadata"].get("deletionTimestamp") is not None
+
+
+def segment_of(resource: Mapping[str, Any]) -> Segment:
+    """Return the segment in a resource. Raises Incompatible."""
+    try:
+        return decode(resource)
+    # a resource that no CustomResourceDefinition of ours would let in: it must not stop the others
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Incompatible(f"cannot be read: {type(error).__name__}: {error}") from error

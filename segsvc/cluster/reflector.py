@@ -1,0 +1,255 @@
+"""The reflector: keeps the store in step with the cluster, by a list and then watches, for as long as it runs.
+
+Phases: ``empty`` (nothing known), ``listing`` (a list is being fetched; the store shows what it had), ``listed`` (the
+store is whole, no watch has proved alive), ``watching`` (the watch delivers). A watch that ends well is followed by the
+next from where it got to. What else happens, in which phase, leads to:
+
+| what                                          | listing      | listed, watching                                   |
+| --------------------------------------------- | ------------ | -------------------------------------------------- |
+| unreachable, timed out, 429, 5xx, forbidden   | pause, list  | pause, watch on                                    |
+| 410: revision or continue token expired       | pause, list  | list; after a pause if no watch since the last did |
+|                                               |              | deliver                                            |
+| ended or stalled, nothing ever delivered      |              | as 410: a watch from a revision that the cluster   |
+|                                               |              | has not reached (it was restored) is silent        |
+| ended or stalled, something was delivered     |              | watch on (a stalled one: after a pause)            |
+| ended within a second                         |              | pause, watch on                                    |
+| event too large, answer that makes no sense   | pause, list  | pause, list                                        |
+| anything unforeseen                           | pause, list  | pause, list                                        |
+
+Pauses grow until a watch delivers, and are never shorter than the server asks for. An object that holds no valid
+segment is hidden, one without a name is skipped; both are logged and neither is an error.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from enum import Enum
+
+import structlog
+
+from segsvc.cluster.api import SegmentApi, WatchEvent
+from segsvc.cluster.backoff import Backoff
+from segsvc.cluster.errors import ClusterError, ClusterForbids, ClusterUnavailable, Expired, WatchStalled
+from segsvc.cluster.observed import Nameless, Observed, identity, observed, revision_of
+from segsvc.domain.segment import JsonObject
+from segsvc.index.store import SegmentStore
+from segsvc.telemetry import Metrics
+
+PAGE_SIZE = 500
+WATCH_SECONDS = (300, 600)
+"""How long a watch is asked to last, at random between these, so that replicas do not reconnect all at once."""
+SHORT_WATCH = 1.0
+BREATH = 0.005
+"""Seconds of decoding after which other tasks get their turn."""
+MAX_REASON = 500
+
+log = structlog.get_logger(__name__)
+
+
+class Phase(Enum):
+    """How far the reflector has got; see the module."""
+
+    EMPTY = "empty"
+    LISTING = "listing"
+    LISTED = "listed"
+    WATCHING = "watching"
+
+
+class ShortWatch(Exception):
+    """A watch ended as soon as it had begun."""
+
+
+class SilentWatch(Exception):
+    """A watch ended without a single event or bookmark in all its time: its revision may not exist."""
+
+
+class Reflector:
+    """Lists and watches; the store's only source of what others write."""
+
+    def __init__(
+        self,
+        api: SegmentApi,
+        store: SegmentStore,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+        backoff: Backoff | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> None:
+        self.phase = Phase.EMPTY
+        self._api = api
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._uniform = uniform
+        self._backoff = backoff or Backoff(base=0.5, cap=30, uniform=uniform)
+        self._page_size = page_size
+        self._alive_at = clock()
+        # why the next step is a list, or None when it is a watch
+        self._relist: str | None = "start"
+        # whether a watch has delivered anything since the last list
+        self._delivered = False
+        # the resourceVersion of each incompatible resource that has been logged
+        self._reported: dict[str, int] = {}
+        self._breather = _Breather()
+
+    def age(self) -> float:
+        """Return the seconds since the cluster last proved to be followed: a list, an event or a bookmark."""
+        return self._clock() - self._alive_at
+
+    async def run(self) -> None:
+        """Follow the cluster until cancelled."""
+        while True:
+            try:
+                if self._relist is not None:
+                    await self._list(self._relist)
+                    self._relist = None
+                await self._watch()
+            except Exception as error:  # noqa: BLE001 -- an end of this loop would show readers the past for ever
+                pause = self._plan(error)
+                await asyncio.sleep(pause)
+
+    def _plan(self, error: Exception) -> float:
+        """Decide by the module's table between a list and a watch; return how many seconds to pause before it."""
+        relist, pause = None, self._backoff.next()
+        match error:
+            case Expired() | SilentWatch():
+                relist = "expired" if isinstance(error, Expired) else "silent_watch"
+                pause = 0.0 if self._delivered else pause
+            case ClusterUnavailable():
+                pause = max(pause, error.retry_after or 0.0)
+            case ClusterForbids() | ShortWatch():
+                pass
+            case ClusterError():
+                relist = "unusable_answer"
+            case _:
+                relist = "unforeseen_error"
+        self._relist = self._relist or relist
+        self._metrics.watch_failures.labels(type(error).__name__).inc()
+        log.log(
+            logging.ERROR if relist == "unforeseen_error" else logging.WARNING,
+            "cluster_not_followed",
+            phase=self.phase.value,
+            error=type(error).__name__,
+            reason=str(error)[:MAX_REASON],
+            next="list" if self._relist else "watch",
+            pause=round(pause, 3),
+            exc_info=error if relist == "unforeseen_error" else None,
+        )
+        self.phase = Phase.LISTED if self._store.synced else Phase.EMPTY
+        return pause
+
+    async def _list(self, reason: str) -> None:
+        """Fetch the whole list in pages and swap it into the store."""
+        self.phase = Phase.LISTING
+        started = self._clock()
+        relist = self._store.relist()
+        token: str | None = None
+        while True:
+            page = await self._api.list_page(limit=self._page_size, continue_token=token)
+            for resource in page.items:
+                with _skipping_nameless():
+                    found = self._look(resource)
+                    relist.add(found.id, found.version, found.entry)
+                await self._breather.pause()
+            token = page.continue_token
+            if token is None:
+                break
+        self._store.finish(relist, page.revision)
+        self._reported = {id_: revision for id_, revision in self._reported.items() if id_ in relist.hidden}
+        self._alive_at = self._clock()
+        self._delivered = False
+        self.phase = Phase.LISTED
+        self._metrics.relists.labels(reason).inc()
+        log.info(
+            "segments_listed",
+            why=reason,
+            segments=len(relist.entries),
+            hidden=len(relist.hidden),
+            revision=page.revision,
+            seconds=round(self._alive_at - started, 3),
+        )
+
+    async def _watch(self) -> None:
+        """Follow one watch to its end. Raises ShortWatch and SilentWatch, and what the watch raises."""
+        started = self._clock()
+        delivered = False
+        seconds = round(self._uniform(*WATCH_SECONDS))
+        try:
+            async with aclosing(self._api.watch(revision=self._store.revision, timeout_seconds=seconds)) as events:
+                async for event in events:
+                    if not delivered:
+                        delivered = self._delivered = True
+                        self._backoff.reset()
+                        self.phase = Phase.WATCHING
+                    self._alive_at = self._clock()
+                    with _skipping_nameless():
+                        self._apply(event)
+                    await self._breather.pause()
+        except WatchStalled as error:
+            if delivered:
+                raise
+            raise SilentWatch(str(error)) from error
+        lasted = self._clock() - started
+        if lasted < SHORT_WATCH:
+            raise ShortWatch(f"ended after {lasted:.3f} s")
+        if not delivered:
+            raise SilentWatch(f"nothing in {lasted:.0f} s")
+        self.phase = Phase.LISTED
+
+    def _apply(self, event: WatchEvent) -> None:
+        match event.type:
+            case "ADDED" | "MODIFIED":
+                found = self._look(event.object)
+                self._store.observe(found.id, found.version, found.entry)
+            case "DELETED":
+                segment_id, version = identity(event.object)
+                self._reported.pop(segment_id, None)
+                self._store.forget(segment_id, version)
+            case "BOOKMARK":
+                self._store.bookmark(revision_of(event.object))
+            case _:
+                log.warning("watch_event_unknown", type=event.type)
+                return
+        self._metrics.watch_events.labels(event.type).inc()
+
+    def _look(self, resource: JsonObject) -> Observed:
+        """Look at a resource; log, once for each state of it, why it is not to be shown. Raises Nameless."""
+        found = observed(resource)
+        if found.problem is None:
+            self._reported.pop(found.id, None)
+        elif self._reported.get(found.id) != found.version.revision:
+            self._reported[found.id] = found.version.revision
+            self._metrics.incompatible_seen.inc()
+            log.warning(
+                "incompatible_resource",
+                id=found.id,
+                resource_version=found.version.revision,
+                reason=found.problem[:MAX_REASON],
+            )
+        return found
+
+
+@contextmanager
+def _skipping_nameless() -> Iterator[None]:
+    try:
+        yield
+    except Nameless as error:
+        log.warning("resource_skipped", reason=str(error))
+
+
+class _Breather:
+    """Gives other tasks their turn during long runs of work that awaits nothing."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    async def pause(self) -> None:
+        """Let other tasks run if they have waited for long enough."""
+        if time.perf_counter() - self._since > BREATH:
+            await asyncio.sleep(0)
+            self._since = time.perf_counter()

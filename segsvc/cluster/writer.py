@@ -1,0 +1,267 @@
+"""Writes: create, update and delete in the cluster, each result in the store before its caller hears of it.
+
+An update or delete is carried out on exactly the version that the caller's checks were run on: they run again on every
+attempt, against the resource as the cluster has it, and the cluster refuses the write when the resource has moved on.
+(The API server's own GuaranteedUpdate does the same.)
+
+A write runs in a task of its own and is finished even when its caller goes away. When its outcome is unclear, because
+an answer never came, the resource is looked at before anything is said or tried again: what was sent is recognised by
+its content, since it names its author and its time to the millisecond. Dry runs never touch the store.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from segsvc.cluster.api import SegmentApi
+from segsvc.cluster.attempts import Attempts
+from segsvc.cluster.errors import (
+    AlreadyExists,
+    ClusterError,
+    ClusterUnavailable,
+    Conflict,
+    ResourceNotFound,
+    UnexpectedAnswer,
+)
+from segsvc.cluster.observed import identity, is_leaving, observed, segment_of
+from segsvc.domain.codec import Incompatible, encode
+from segsvc.domain.errors import DomainError, SegmentModified, SegmentNotFound
+from segsvc.domain.segment import JsonObject, Segment
+from segsvc.index.entry import Entry, Version, entry
+from segsvc.index.store import SegmentStore
+from segsvc.telemetry import Metrics
+
+WRITE_SECONDS = 9.0
+"""What a write may take in all, attempts and pauses together: less than gateways wait."""
+
+_Result = TypeVar("_Result")
+
+log = structlog.get_logger(__name__)
+
+
+class SegmentWriter:
+    """Carries out writes. Besides what each method names, all of them raise the rest of ClusterError."""
+
+    def __init__(
+        self,
+        api: SegmentApi,
+        store: SegmentStore,
+        *,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+        seconds: float = WRITE_SECONDS,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._metrics = metrics
+        self._clock = clock
+        self._uniform = uniform
+        self._seconds = seconds
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def create(self, segment: Segment, *, dry_run: bool) -> Entry:
+        """Create a segment and return it as stored. Raises AlreadyExists, InvalidResource, ResourceTooLarge."""
+        return await self._finished("create", segment.id, self._create(segment, self._attempts(dry_run), dry_run))
+
+    async def update(self, segment_id: str, change: Callable[[Segment], Segment], *, dry_run: bool) -> Entry:
+        """Replace a segment by what ``change`` makes of it, and return it as stored.
+
+        ``change`` is called once for each attempt with the segment as the cluster has it, and ends it by raising.
+        Raises SegmentNotFound for a resource that is absent, incompatible or being deleted; SegmentModified when others
+        kept winning; InvalidResource and ResourceTooLarge.
+        """
+        steps = self._update(segment_id, change, self._attempts(dry_run), dry_run)
+        return await self._finished("replace", segment_id, steps)
+
+    async def delete(self, segment_id: str, check: Callable[[Segment], None], *, dry_run: bool) -> int | None:
+        """Delete a segment; return a resourceVersion at which it is gone, None for a dry run or where it is not known.
+
+        ``check`` is called as ``change`` is in `update`, and errors are as there. A delete that happened raises none.
+        """
+        steps = self._delete(segment_id, check, self._attempts(dry_run), dry_run)
+        return await self._finished("delete", segment_id, steps)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the writes that are under way, those whose callers are gone too, but no longer than this."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            if late:
+                log.error("writes_abandoned", count=len(late))
+
+    # --- around the steps
+
+    def _attempts(self, dry_run: bool) -> Attempts:
+        return Attempts(self._seconds, dry_run=dry_run, clock=self._clock, uniform=self._uniform)
+
+    async def _finished(self, verb: str, segment_id: str, steps: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run the steps of a write to their end, whatever becomes of the caller."""
+        task = asyncio.create_task(self._recorded(verb, segment_id, steps))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            log.warning("write_goes_on_without_caller", verb=verb, id=segment_id)
+            raise
+
+    async def _recorded(self, verb: str, segment_id: str, steps: Coroutine[Any, Any, _Result]) -> _Result:
+        outcome = "unforeseen"
+        try:
+            with self._store.writing(segment_id):
+                result = await steps
+            outcome = "ok"
+        except Conflict:
+            outcome = SegmentModified.__name__
+            raise SegmentModified(segment_id, precondition=False) from None
+        except (ClusterError, DomainError) as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._metrics.writes.labels(verb, outcome).inc()
+        return result
+
+    # --- the steps
+
+    async def _create(self, segment: Segment, attempts: Attempts, dry_run: bool) -> Entry:
+        while True:
+            found = await self._look(segment.id, attempts) if attempts.unclear else None
+            if found is not None:
+                if is_leaving(found) or _segment(found) != segment:
+                    raise AlreadyExists(segment.id)
+                return self._take_in(found)
+            try:
+                answer = await self._api.create(encode(segment), dry_run=dry_run, within=attempts.to_write())
+            except AlreadyExists:
+                if not attempts.unclear:
+                    raise
+                await attempts.pause()  # it may be ours: look
+            except ClusterError as error:
+                await attempts.failed(error)
+            else:
+                return self._preview(answer) if dry_run else self._take_in(answer)
+
+    async def _update(
+        self, segment_id: str, change: Callable[[Segment], Segment], attempts: Attempts, dry_run: bool
+    ) -> Entry:
+        sent: list[Segment] = []
+        while True:
+            found = await self._look(segment_id, attempts)
+            if found is None:
+                raise SegmentNotFound(segment_id)
+            segment = _shown(segment_id, found)
+            if segment in sent:
+                return self._take_in(found)
+            changed = change(segment)
+            resource = encode(changed, found)
+            try:
+                answer = await self._api.replace(segment_id, resource, dry_run=dry_run, within=attempts.to_write())
+            except ResourceNotFound:
+                raise SegmentNotFound(segment_id) from None
+            except ClusterError as error:
+                await attempts.failed(error)
+                if not dry_run:
+                    # after a conflict too: the HTTP client repeats a PUT whose connection broke, and loses to itself
+                    sent.append(changed)
+            else:
+                return self._preview(answer) if dry_run else self._take_in(answer)
+
+    async def _delete(
+        self, segment_id: str, check: Callable[[Segment], None], attempts: Attempts, dry_run: bool
+    ) -> int | None:
+        sent: Version | None = None
+        while True:
+            found = await self._look(segment_id, attempts)
+            version = identity(found)[1] if found is not None else None
+            if sent is not None and (version is None or version.uid != sent.uid):
+                return await self._gone(segment_id, sent, attempts)
+            if found is None or version is None:
+                raise SegmentNotFound(segment_id)
+            if sent is not None and is_leaving(found):
+                return self._hide(found)
+            check(_shown(segment_id, found))
+            try:
+                answer = await self._api.delete(
+                    segment_id, version=version, dry_run=dry_run, within=attempts.to_write()
+                )
+            except ResourceNotFound:
+                raise SegmentNotFound(segment_id) from None
+            except ClusterError as error:
+                await attempts.failed(error)
+                if error.unclear:
+                    sent = version
+                continue
+            if dry_run:
+                return None
+            if answer.get("kind") != "Status" and answer.get("metadata", {}).get("finalizers"):
+                return self._hide(answer)
+            return await self._gone(segment_id, version, attempts)
+
+    async def _look(self, segment_id: str, attempts: Attempts) -> JsonObject | None:
+        """Return the resource as the cluster has it, or None where it has none.
+
+        While the outcome of an attempt is unclear, an unavailable cluster is asked again until time is up.
+        """
+        while True:
+            try:
+                return await self._api.get(segment_id, within=attempts.to_look())
+            except ResourceNotFound:
+                return None
+            except ClusterUnavailable:
+                if not attempts.unclear:
+                    raise
+                await attempts.pause()
+
+    # --- the results
+
+    def _take_in(self, resource: JsonObject) -> Entry:
+        found = observed(resource)
+        self._store.written(found.id, found.version, found.entry)
+        if found.entry is None:
+            raise UnexpectedAnswer(f"what was stored holds no segment: {found.problem}")
+        return found.entry
+
+    def _preview(self, resource: JsonObject) -> Entry:
+        """Return what a dry run answered; it has no resourceVersion where nothing exists yet."""
+        uid = str(resource.get("metadata", {}).get("uid", ""))
+        try:
+            return entry(segment_of(resource), Version(uid, self._store.revision))
+        except Incompatible as error:
+            raise UnexpectedAnswer(f"what would be stored holds no segment: {error}") from error
+
+    def _hide(self, resource: JsonObject) -> int:
+        """Take in a deleted resource that stays until its finalizers go."""
+        segment_id, version = identity(resource)
+        self._store.written(segment_id, version, None)
+        return version.revision
+
+    async def _gone(self, segment_id: str, version: Version, attempts: Attempts) -> int | None:
+        """Take in that this object is gone, and find out since when at the latest."""
+        seen = self._store.gone_at(segment_id, version)
+        self._store.deleted(segment_id, version)
+        if seen is not None:
+            return seen
+        try:
+            return await self._api.current_revision(within=attempts.to_look())
+        except ClusterError as error:
+            log.warning("revision_of_delete_unknown", id=segment_id, reason=str(error))
+            return self._store.gone_at(segment_id, version)
+
+
+def _shown(segment_id: str, resource: JsonObject) -> Segment:
+    """Return the segment in a resource. Raises SegmentNotFound where the API shows none."""
+    segment = None if is_leaving(resource) else _segment(resource)
+    if segment is None:
+        raise SegmentNotFound(segment_id)
+    return segment
+
+
+def _segment(resource: JsonObject) -> Segment | None:
+    try:
+        return segment_of(resource)
+    except Incompatible:
+        return None
