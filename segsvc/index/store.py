@@ -6,7 +6,7 @@ write's own response. What makes any order right:
 
 - a state of an object never gives way to an older one, nor to one of an object that was deleted meanwhile;
 - while a write is under way, the store remembers the deletions of its id that it is told of;
-- after a delete of our own, nothing that is said of that object (by uid) counts until its deletion is seen;
+- after a delete of our own, nothing that is said of that object (by uid) counts until its deletion has been told;
 - a relist is swapped in whole, but for what was written here since it began and it does not reflect.
 
 Synchronous throughout: nothing awaits between the steps of a change, so no reader sees half of one.
@@ -54,7 +54,7 @@ class SegmentStore:
         self._writing: Counter[str] = Counter()
         self._gone: dict[str, int] = {}
         # uids of objects deleted by us whose deletion the watch has not told of yet
-        self._tombstones: dict[str, str] = {}
+        self._tombstones: set[str] = set()
         # what was written and deleted here since the running relist began
         self._since_relist: dict[str, tuple[Version, Entry | None]] | None = None
         self._tombstones_since_relist: set[str] = set()
@@ -98,8 +98,7 @@ class SegmentStore:
         known = self._known(segment_id)
         if known is not None and known.revision <= version.revision:
             self._drop(segment_id)
-        if self._tombstones.get(segment_id) == version.uid:
-            del self._tombstones[segment_id]
+        self._tombstones.discard(version.uid)
         if segment_id in self._writing:
             self._gone[segment_id] = version.revision
         self.bookmark(version.revision)
@@ -122,24 +121,18 @@ class SegmentStore:
         An older revision means that the cluster was restored from a backup: then the list is the truth.
         """
         since, self._since_relist = self._since_relist or {}, None
-        self._tombstones = {
-            segment_id: uid
-            for segment_id, uid in self._tombstones.items()
-            if segment_id in self._tombstones_since_relist
-        }
+        # the list was read after all other deletions: an object that it holds all the same is back from a backup
+        self._tombstones &= self._tombstones_since_relist
         self._entries.clear()
-        self._entries.update(relist.entries)
-        self._hidden = relist.hidden
+        self._entries.update(
+            (id_, entry) for id_, entry in relist.entries.items() if entry.version.uid not in self._tombstones
+        )
+        self._hidden = {id_: version for id_, version in relist.hidden.items() if version.uid not in self._tombstones}
         self._gone = {
             segment_id: revision
             for segment_id in self._writing
             if segment_id not in relist.entries and segment_id not in relist.hidden
         }
-        for segment_id, uid in self._tombstones.items():
-            known = self._known(segment_id)
-            if known is not None and known.uid == uid:
-                self._entries.pop(segment_id, None)
-                self._hidden.pop(segment_id, None)
         self._views.rebuild()
         self._search.rebuild({entry.id: entry.display_name for entry in self._entries.values()})
         for segment_id, (version, entry) in since.items():
@@ -169,19 +162,29 @@ class SegmentStore:
             return
         self._apply(segment_id, version, entry)
         if self._since_relist is not None:
-            self._since_relist[segment_id] = (version, entry)
+            earlier = self._since_relist.get(segment_id)
+            if earlier is None or earlier[0].revision < version.revision:
+                self._since_relist[segment_id] = (version, entry)
 
-    def deleted(self, segment_id: str, uid: str) -> None:
-        """Take in that a delete of our own removed this object."""
+    def deleted(self, segment_id: str, version: Version) -> None:
+        """Take in that a delete of our own removed this object; ``version`` is a state that it had."""
         known = self._known(segment_id)
-        if known is not None and known.uid == uid:
+        if known is not None and known.uid == version.uid:
             self._drop(segment_id)
         if self._since_relist is not None:
-            self._since_relist.pop(segment_id, None)
-            self._tombstones_since_relist.add(segment_id)
-        elif segment_id in self._gone:
-            return  # the watch has told of it already
-        self._tombstones[segment_id] = uid
+            self._tombstones_since_relist.add(version.uid)
+        elif self.gone_at(segment_id, version) is not None:
+            return  # nothing more will be told of it
+        self._tombstones.add(version.uid)
+
+    def gone_at(self, segment_id: str, version: Version) -> int | None:
+        """Return the resourceVersion at which the cluster told that this object is gone, or None if it has not.
+
+        Known only while a write of this id is under way that had begun before.
+        """
+        gone = self._gone.get(segment_id, 0)
+        # a lower one tells of the end of an earlier object of this id
+        return gone if gone > version.revision else None
 
     # --- inside
 
@@ -193,7 +196,7 @@ class SegmentStore:
         known = self._known(segment_id)
         if known is not None and known.revision >= version.revision:
             return
-        if self._tombstones.get(segment_id) == version.uid:
+        if version.uid in self._tombstones:
             return
         if entry is None:
             self._drop(segment_id)
