@@ -27,8 +27,8 @@ from segsvc.domain.errors import (
 )
 from segsvc.domain.ids import derive_id, id_problem, is_subdomain
 from segsvc.domain.schema import parse_body
-from segsvc.domain.segment import Author, Segment, document, timestamp
-from segsvc.index.entry import Entry, digest
+from segsvc.domain.segment import Author, Segment, timestamp
+from segsvc.index.entry import Entry, digest, rendered
 from segsvc.index.query import Query, Selection, Selector
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
@@ -69,7 +69,7 @@ class Precondition:
 
     def check(self, segment: Segment) -> None:
         """Raise SegmentModified unless the segment is as the caller last saw it."""
-        if not self.any and digest(document(segment)).hex() not in self.tags:
+        if not self.any and digest(rendered(segment)).hex() not in self.tags:
             raise SegmentModified(segment.id, precondition=True)
 
 

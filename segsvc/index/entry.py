@@ -50,15 +50,22 @@ class Entry:
         return parsed
 
 
-def digest(value: object) -> bytes:
-    """Return what stands for a JSON value: `DIGEST_SIZE` bytes, equal for equal values, in every process."""
-    return blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=DIGEST_SIZE).digest()
+def rendered(segment: Segment) -> bytes:
+    """Write the JSON that the API shows of a segment, without ``links``: the same bytes in every process."""
+    shown = document(segment)
+    # sorted, so that the bytes do not depend on which server wrote the resource out
+    shown["data"] = orjson.Fragment(orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS))
+    return orjson.dumps(shown)
+
+
+def digest(shown: bytes) -> bytes:
+    """Return what stands for the bytes that a caller sees."""
+    return blake2b(shown, digest_size=DIGEST_SIZE).digest()
 
 
 def entry(segment: Segment, version: Version) -> Entry:
     """Render a segment for the index."""
-    # sorted, so that neither body nor digest depend on which server wrote the resource out
-    rendered = orjson.dumps(document(segment), option=orjson.OPT_SORT_KEYS)
+    shown = rendered(segment)
     return Entry(
         id=segment.id,
         version=version,
@@ -67,6 +74,6 @@ def entry(segment: Segment, version: Version) -> Entry:
         modified_at=segment.modified_at,
         roles=segment.roles,
         labels=segment.labels,
-        body=bytes(memoryview(rendered)[:-1]),  # a copy, for orjson's result keeps its whole work buffer alive
-        digest=blake2b(rendered, digest_size=DIGEST_SIZE).digest(),
+        body=bytes(memoryview(shown)[:-1]),  # a copy, for orjson's result keeps its whole work buffer alive
+        digest=digest(shown),
     )

@@ -18,8 +18,8 @@ def item(entry: Entry, base: str, *, gzip: bool) -> Representation:
 
 def exported(entry: Entry, *, gzip: bool) -> Representation:
     """Render a segment's export, which has no links."""
-    document = export(entry.document())
-    return represent(orjson.dumps(document), gzip=gzip, digest=digest(document))
+    shown = orjson.dumps(export(entry.document()))
+    return represent(shown, gzip=gzip, digest=digest(shown))
 
 
 def page(entries: Sequence[Entry], links: PageLinks, *, total: int, base: str, gzip: bool) -> Representation:
