@@ -1,13 +1,21 @@
 """Entity tags and conditional requests (RFC 9110, sections 8.8.3 and 13.1).
 
 A tag is the digest of what the caller sees, in hexadecimal; an encoding adds a suffix behind a hyphen, which
-comparisons see through, whether we or a gateway put it there.
+comparisons see through, whether we or a gateway put it there. The headers are read here, for aiohttp takes ``"*"``,
+a tag like any other, for ``*``, and the empty tag for a malformed header.
 """
 
-from aiohttp import ETag, hdrs, web
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
 
 from segsvc.service import Precondition
 from segsvc.web.errors import HttpError, bad_header, echo
+
+_ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)")?[ \t]*(?:,|\Z)')
+"""An element of a list of tags; an empty one stands for nothing (RFC 9110, section 5.6.1.2)."""
 
 
 def entity_tag(digest: bytes, suffix: str = "") -> str:
@@ -17,29 +25,48 @@ def entity_tag(digest: bytes, suffix: str = "") -> str:
 
 def not_modified(request: web.BaseRequest, digest: bytes) -> bool:
     """Tell whether If-None-Match names what the caller would get. A malformed header names nothing."""
-    if hdrs.IF_NONE_MATCH not in request.headers:
-        return False
-    tags = request.if_none_match or ()
-    return any(tag.value == "*" or _bare(tag) == digest.hex() for tag in tags)
+    asked = _read(request.headers.getall(hdrs.IF_NONE_MATCH, []))
+    # compares weakly: a tag is as good with W/ as without
+    return asked is not None and (asked.any or digest.hex() in asked.strong | asked.weak)
 
 
 def precondition(request: web.BaseRequest) -> Precondition | None:
     """Read If-Match; None where there is none. Raises HttpError for a malformed one, for ignoring it loses writes."""
-    if hdrs.IF_MATCH not in request.headers:
+    values = request.headers.getall(hdrs.IF_MATCH, [])
+    if not values:
         return None
-    tags = request.if_match
-    if not tags:  # aiohttp's way to say that it could not make sense of the header
-        raise _malformed(request)
-    if any(tag.value == "*" and not tag.is_weak for tag in tags) and '"*"' not in request.headers[hdrs.IF_MATCH]:
-        return Precondition(frozenset(), any=True)
-    # If-Match compares strongly: a weak tag matches nothing
-    return Precondition(frozenset(_bare(tag) for tag in tags if not tag.is_weak))
+    asked = _read(values)
+    if asked is None:
+        raise _malformed(values)
+    # compares strongly: a weak tag matches nothing
+    return Precondition(asked.strong, any=asked.any)
 
 
-def _bare(tag: ETag) -> str:
-    return tag.value.partition("-")[0]
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """The tags of a header without their suffixes; ``any`` stands for ``*``."""
+
+    strong: frozenset[str] = frozenset()
+    weak: frozenset[str] = frozenset()
+    any: bool = False
 
 
-def _malformed(request: web.BaseRequest) -> HttpError:
-    value = echo(", ".join(request.headers.getall(hdrs.IF_MATCH)))
-    return bad_header(f"Header 'If-Match' must be '*' or a list of entity tags but is '{value}'.")
+def _read(values: Sequence[str]) -> _Tags | None:
+    """Read a header's values; None for a header that is malformed or absent."""
+    text = ",".join(values)
+    if text.strip() == "*":
+        return _Tags(any=True)
+    found: tuple[set[str], set[str]] = (set(), set())
+    position = 0
+    while position < len(text):
+        match = _ELEMENT.match(text, position)
+        if match is None:
+            return None
+        if match[2] is not None:
+            found[match[1] is not None].add(match[2].partition("-")[0])
+        position = match.end()
+    return _Tags(frozenset(found[0]), frozenset(found[1])) if any(found) else None
+
+
+def _malformed(values: Sequence[str]) -> HttpError:
+    return bad_header(f"Header 'If-Match' must be '*' or a list of entity tags but is '{echo(', '.join(values))}'.")
