@@ -1,0 +1,200 @@
+"""The whole service over HTTP, in front of a cluster over HTTP: the embedded one, and a real kube-apiserver.
+
+Every test runs against both. `service` is shared by all tests of one cluster, which use names of their own;
+a test that counts what there is, or needs other settings, has a service in a namespace of its own from `deploy`.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from segsvc.app import run
+from segsvc.devcluster import EmbeddedCluster
+from segsvc.devcluster.issuer import TokenIssuer
+from segsvc.settings import Settings
+from tests.api.bodies import EDITOR, VIEWER
+from tests.api.client import Client
+from tests.api.clusters import Cluster, Relay, Resources
+from tests.api.waiting import until
+from tests.support.envtest import RealCluster, unique_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run these tests in the loop of the services that they share."""
+    for item in items:
+        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A running service and what stands around it."""
+
+    url: str
+    ops_url: str
+    namespace: str
+    cluster: Cluster
+    resources: Resources
+    issuer: TokenIssuer
+    http: aiohttp.ClientSession
+
+    def caller(self, *roles: str, name: str = "Ada", email: str = "ada@example.com", **claims: Any) -> Client:
+        """Someone with these roles."""
+        return Client(self.http, self.url, self.issuer.issue(name=name, email=email, roles=roles, **claims))
+
+    @property
+    def editor(self) -> Client:
+        return self.caller(EDITOR, VIEWER, name="Edda", email="edda@example.com")
+
+    @property
+    def viewer(self) -> Client:
+        return self.caller(VIEWER, name="Vera", email="vera@example.com")
+
+    async def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        async with self.http.get(f"{self.ops_url}/metrics") as response:
+            text = await response.text()
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    async def is_ready(self) -> bool:
+        async with self.http.get(f"{self.ops_url}/readyz") as response:
+            return response.status == 200
+
+    async def cluster_calls(self) -> float:
+        """How many calls the service has made to its cluster, watches aside."""
+        name = "segsvc_cluster_request_duration_seconds_count"
+        return await self.metric(name) - await self.metric(name, verb="watch")
+
+
+class Deploy(Protocol):
+    """Runs a service: in a namespace of its own unless told, through a relay if there is one, with these settings."""
+
+    def __call__(
+        self, *, namespace: str | None = None, relay: Relay | None = None, **settings: Any
+    ) -> AbstractAsyncContextManager[Deployment]: ...
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def issuer() -> AsyncIterator[TokenIssuer]:
+    issuer = TokenIssuer()
+    await issuer.start()
+    yield issuer
+    await issuer.stop()
+
+
+@pytest_asyncio.fixture(
+    scope="session",
+    loop_scope="session",
+    params=["emulator", pytest.param("kube-apiserver", marks=pytest.mark.real_cluster)],
+)
+async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
+    if request.param == "emulator":
+        async with EmbeddedCluster() as embedded:
+            crd = (files("segsvc.devcluster") / "crd.yaml").read_text(encoding="utf-8")
+            embedded.create_crd(yaml.safe_load(crd))
+            yield Cluster("emulator", embedded.url)
+    else:
+        real: RealCluster = request.getfixturevalue("real_cluster")
+        real.install_crd()
+        yield Cluster("kube-apiserver", real.url, real.token, real.ca_file, real.ssl_context)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """What callers send with: nothing is added, nothing decompressed."""
+    async with aiohttp.ClientSession(
+        auto_decompress=False, skip_auto_headers=["Accept-Encoding"], cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        yield session
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def admin(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
+    """What goes straight to the cluster."""
+    async with aiohttp.ClientSession(connector=cluster.connector()) as session:
+        yield session
+
+
+@pytest.fixture(scope="session")
+def deploy(
+    cluster: Cluster,
+    issuer: TokenIssuer,
+    http: aiohttp.ClientSession,
+    admin: aiohttp.ClientSession,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Deploy:
+    directory = tmp_path_factory.mktemp("kubeconfigs")
+
+    @asynccontextmanager
+    async def deployed(
+        *, namespace: str | None = None, relay: Relay | None = None, **settings: Any
+    ) -> AsyncIterator[Deployment]:
+        namespace = namespace or unique_namespace("api")
+        kubeconfig = directory / f"{namespace}-{'relayed' if relay else 'direct'}"
+        cluster.write_kubeconfig(kubeconfig, namespace=namespace, url=relay.url if relay else None)
+        chosen = {"host": "127.0.0.1", "port": 0, "ops_port": 0, "oidc_issuer": issuer.issuer, **settings}
+        async with run(Settings(kubeconfig=str(kubeconfig), namespace=namespace, **chosen)) as application:
+            resources = Resources(admin, cluster, namespace)
+            deployment = Deployment(application.url, application.ops_url, namespace, cluster, resources, issuer, http)
+            await until(deployment.is_ready)
+            yield deployment
+
+    return deployed
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def service(deploy: Deploy) -> AsyncIterator[Deployment]:
+    """A service that many tests use: what they make has unique ids."""
+    async with deploy() as deployment:
+        yield deployment
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def alone(deploy: Deploy) -> AsyncIterator[Deployment]:
+    """A service with a namespace that no one else uses."""
+    async with deploy() as deployment:
+        yield deployment
+
+
+@pytest.fixture
+def editor(service: Deployment) -> Client:
+    return service.editor
+
+
+@pytest.fixture
+def viewer(service: Deployment) -> Client:
+    return service.viewer
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def relay(cluster: Cluster) -> AsyncIterator[Relay]:
+    async with Relay(cluster) as relay:
+        yield relay
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def relayed(deploy: Deploy, relay: Relay) -> AsyncIterator[Deployment]:
+    """A service with a namespace of its own that reaches its cluster through `relay`."""
+    async with deploy(relay=relay) as deployment:
+        yield deployment
