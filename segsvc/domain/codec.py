@@ -44,7 +44,7 @@ def decode(resource: Mapping[str, Any]) -> Segment:
     display_name = annotations.get(DISPLAY_NAME, "")
     if not display_name.strip():
         raise Incompatible(f"annotation {DISPLAY_NAME} is missing or blank")
-    spec = resource.get("spec")
+    spec: Any = resource.get("spec")
     problems = data_problems(spec)
     if problems:
         raise Incompatible("; ".join(f"{problem.name} {problem.reason}" for problem in problems))
@@ -54,9 +54,9 @@ def decode(resource: Mapping[str, Any]) -> Segment:
         description=annotations.get(DESCRIPTION, ""),
         roles=_roles(annotations),
         labels=_texts(_json(annotations, LABELS, []), LABELS),
-        data=spec or {},
+        data=spec,
         created_at=_created_at(annotations, metadata),
-        modified_at=_timestamp(annotations, MODIFIED_AT) if annotations.get(MODIFIED_AT) else "",
+        modified_at=_timestamp(annotations, MODIFIED_AT) if MODIFIED_AT in annotations else "",
         created_by=_author(annotations, CREATED_BY),
         modified_by=_author(annotations, MODIFIED_BY),
     )

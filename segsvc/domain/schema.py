@@ -23,6 +23,10 @@ MAX_HISTORY_LIMIT = 2**31 - 1  # a CronJob's history limits are int32
 _EMPTY = "must not be empty"
 _OBJECT = "must be an object"
 _MESSAGES: dict[str, Any] = {"required": _EMPTY, "null": "must not be null"}
+_GENERATED: dict[str, Any] = {
+    "allow_none": True,
+    "metadata": {"description": "Generated; ignored.", "readOnly": True},
+}
 
 
 class StrictSchema(Schema):
@@ -238,10 +242,10 @@ class MetadataSchema(StrictSchema):
         blank=False, required=True, metadata={"description": "Any text that is not blank.", "example": "Demo Segment"}
     )
     description = Text(metadata={"description": "Any text. Left out: empty."})
-    createdAt = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
-    modifiedAt = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
-    createdBy = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
-    modifiedBy = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})  # noqa: N815
+    createdAt = fields.Raw(**_GENERATED)  # noqa: N815
+    modifiedAt = fields.Raw(**_GENERATED)  # noqa: N815
+    createdBy = fields.Raw(**_GENERATED)  # noqa: N815
+    modifiedBy = fields.Raw(**_GENERATED)  # noqa: N815
 
 
 class BodySchema(StrictSchema):
@@ -252,7 +256,7 @@ class BodySchema(StrictSchema):
     roles = Member(RolesSchema)
     data = Member(DataSchema, required=True)
     labels = Texts(metadata={"description": "Texts to find the segment by.", "example": ["customerA", "usecaseB"]})
-    links = fields.Raw(allow_none=True, metadata={"description": "Generated; ignored.", "readOnly": True})
+    links = fields.Raw(**_GENERATED)
 
 
 _BODY = BodySchema()
@@ -309,11 +313,8 @@ def _flattened(messages: Any, path: str) -> Iterator[Problem]:
     """Turn marshmallow's nested messages into problems named by path."""
     if isinstance(messages, dict):
         for key, inner in messages.items():
-            if isinstance(key, int):
-                step = f"{path}[{key}]"
-            else:
-                step = f"{path}.{key}" if path else key
-            yield from _flattened(inner, step)
+            step = f"[{key}]" if isinstance(key, int) else f".{key}" if path else key
+            yield from _flattened(inner, path + step)
     else:
         for message in messages:
             yield Problem(path, message)
