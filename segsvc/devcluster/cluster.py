@@ -110,7 +110,10 @@ class EmbeddedCluster:
         return self._running()[0].revision
 
     def write_kubeconfig(self, path: Path, namespace: str = "default") -> Path:
-        """Write a kubeconfig for this cluster, readable by its owner only, and return its path."""
+        """Write a kubeconfig for this cluster, readable by its owner only, and return its path.
+
+        kubectl, like all of client-go, sends a token over TLS only: it can use a cluster without `token`.
+        """
         config = {
             "apiVersion": "v1",
             "kind": "Config",

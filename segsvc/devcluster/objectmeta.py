@@ -223,7 +223,8 @@ def _time(key: str, value: object) -> str:
             raise ValueError(value)  # noqa: TRY301 -- one answer for all that is no RFC 3339 time
     except ValueError:
         layout = '"2006-01-02T15:04:05Z07:00"'
-        raise DecodingError(f'parsing time {quoted(value)} as {layout}: cannot parse {quoted(value)} as "2006"') from None
+        why = f'parsing time {quoted(value)} as {layout}: cannot parse {quoted(value)} as "2006"'
+        raise DecodingError(why) from None
     return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

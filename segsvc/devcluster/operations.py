@@ -122,6 +122,7 @@ class Operations:
         causes = [*self._problems(resource, changed), *_transition_problems(current["metadata"], changed["metadata"])]
         if causes:
             raise status.invalid(resource.kind, resource.group, name=name, causes=causes)
+        _count_generation(resource, current, changed)
         return Written(self._settle(resource, namespace, current, changed=changed, options=options), warnings)
 
     def delete(self, resource: Resource, namespace: str, name: str, *, options: DeleteOptions) -> bytes | str:
@@ -202,6 +203,9 @@ class Operations:
             causes.append(Cause("kind", "FieldValueInvalid", message))
         causes += objectmeta.problems(value["metadata"])
         causes += schema.validate(resource.schema, value)
+        if schema.has_rules(resource.schema):
+            blocked = any(map(schema.blocks_rules, causes))
+            causes += [schema.UNCHECKED] if blocked else schema.validate_rules(resource.schema, value)
         if not causes and resource.admit:
             causes += resource.admit(value)
         return causes
@@ -331,9 +335,14 @@ def _merged(resource: Resource, current: dict[str, Any], value: dict[str, Any], 
         changed.pop("status", None)
         if "status" in current:
             changed["status"] = current["status"]
-    if {**changed, "metadata": None} != {**current, "metadata": None}:
-        metadata["generation"] = held["generation"] + 1
     return changed
+
+
+def _count_generation(resource: Resource, current: dict[str, Any], changed: dict[str, Any]) -> None:
+    """Raise the generation when anything but the metadata, and a status with a subresource of its own, changed."""
+    aside = {"metadata": None, "status": None} if resource.has_status else {"metadata": None}
+    if {**changed, **aside} != {**current, **aside}:
+        changed["metadata"] = {**changed["metadata"], "generation": current["metadata"]["generation"] + 1}
 
 
 def _transition_problems(held: dict[str, Any], sent: dict[str, Any]) -> list[Cause]:

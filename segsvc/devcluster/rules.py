@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import cel
 
+from segsvc.devcluster.jsonbody import dumps, kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,15 +26,20 @@ def unknown(rules: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def broken(rules: Sequence[Mapping[str, Any]], value: object) -> Iterator[str]:
-    """Yield the message of each rule that `value`, already known to fit its schema, breaks."""
+    """Yield, for each rule that `value` breaks, what follows `Invalid value: ` in the API server's words.
+
+    A scalar value is shown, an object or a list is not.
+    """
+    shown = "" if isinstance(value, dict | list) else f"{dumps(value).decode()}: "
     for rule in rules:
+        said = rule.get("message") or f"failed rule: {rule['rule'].strip()}"
         try:
             kept = _program(rule["rule"]).execute({"self": value})
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            yield f"rule evaluation error: {error}: evaluating rule: {rule['rule'].strip()}"
+            yield f'"{kind_of(value)}": {error} evaluating rule: {said}'
         else:
             if not kept:
-                yield rule.get("message") or f"failed rule: {rule['rule'].strip()}"
+                yield f"{shown}{said}"
 
 
 def _compiles(rule: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 The order is the API server's: prune, drop nulls that no field wants, fill in defaults, validate. All but
 `validate` change the object in place. Messages and reasons follow k8s.io/apiextensions-apiserver and
 kube-openapi's validation. A schema with rules in CEL that `rules` cannot evaluate is refused (`unsupported`).
+What CEL rules forbid is found by `validate_rules`, once nothing that `validate` found is in their way.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
@@ -27,6 +28,22 @@ if TYPE_CHECKING:
 Schema: TypeAlias = "Mapping[str, Any]"
 
 _RULES: Final = "x-kubernetes-validations"
+_BLOCKING: Final = frozenset(
+    {
+        "FieldValueNotSupported",
+        "FieldValueRequired",
+        "FieldValueTooLong",
+        "FieldValueTooMany",
+        "FieldValueTypeInvalid",
+    }
+)
+UNCHECKED: Final = Cause(
+    "<nil>",
+    "FieldValueInvalid",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
+    "existing errors to complete validation",
+)
+"""Stands for the rules that are not evaluated because of another cause (see `blocks_rules`)."""
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
@@ -119,9 +136,38 @@ def validate(schema: Schema, value: object, *, path: str = "") -> list[Cause]:
             causes += _array(schema, value, path)
         case dict():
             causes += _mapping(schema, value, path)
-    if not causes and _RULES in schema:
-        causes += [wrong(path, value, why) for why in rules.broken(schema[_RULES], value)]
     return causes
+
+
+def validate_rules(schema: Schema, value: object, *, path: str = "") -> Iterator[Cause]:
+    """Yield what breaks the CEL rules of `schema`, in which nothing else `blocks_rules`."""
+    for why in rules.broken(schema.get(_RULES, ()), value):
+        yield Cause(path, "FieldValueInvalid", f"Invalid value: {why}")
+    for step, inner, item in _inside(schema, value):
+        yield from validate_rules(inner, item, path=f"{path}{step}" if path else step.removeprefix("."))
+
+
+def has_rules(schema: Schema) -> bool:
+    """Tell whether there are CEL rules anywhere in `schema`."""
+    inner = [*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    return _RULES in schema or any(isinstance(part, dict) and has_rules(part) for part in inner)
+
+
+def blocks_rules(cause: Cause) -> bool:
+    """Tell whether rules are left alone because of `cause`: they might not be able to read such an object."""
+    return cause.reason in _BLOCKING
+
+
+def _inside(schema: Schema, value: object) -> Iterator[tuple[str, Schema, object]]:
+    """Yield the parts of `value` that have a schema of their own, with the step of the path to them."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+            if isinstance(inner, dict):
+                yield f".{key}", inner, item
+    elif isinstance(value, list) and isinstance(inner := schema.get("items"), dict):
+        for index, item in enumerate(value):
+            yield f"[{index}]", inner, item
 
 
 def wrong(path: str, value: object, why: str) -> Cause:
@@ -158,18 +204,25 @@ def _choices(schema: Schema, value: object, path: str) -> Iterator[Cause]:
 
 
 def _combined(schema: Schema, value: object, path: str) -> Iterator[Cause]:
-    def matches(inner: Schema) -> bool:
-        return not validate(inner, value, path=path)
+    """Check the junctors; what they say themselves stands under no field, as in kube-openapi."""
 
-    for inner in schema.get("allOf", ()):
-        yield from validate(inner, value, path=path)
-    if (branches := schema.get("anyOf")) and not any(map(matches, branches)):
-        yield wrong(path, "", f'"{path}" must validate at least one schema (anyOf)')
-    if (branches := schema.get("oneOf")) and (hits := sum(map(matches, branches))) != 1:
-        tail = "Found none valid" if hits == 0 else f"Found {hits} valid alternatives"
-        yield wrong(path, "", f'"{path}" must validate one and only one schema (oneOf). {tail}')
-    if (inner := schema.get("not")) and matches(inner):
-        yield wrong(path, "", f'"{path}" must not validate the schema (not)')
+    def found(key: str) -> list[list[Cause]]:
+        return [validate(inner, value, path=path) for inner in schema.get(key, ())]
+
+    if any(attempts := found("allOf")):
+        yield from (cause for causes in attempts for cause in causes)
+        tail = ". None validated" if all(attempts) else ""
+        yield wrong("<nil>", "", f'"{path}" must validate all the schemas (allOf){tail}')
+    if (attempts := found("anyOf")) and all(attempts):
+        yield wrong("<nil>", "", f'"{path}" must validate at least one schema (anyOf)')
+        yield from min(attempts, key=len)
+    if (attempts := found("oneOf")) and (valid := sum(not causes for causes in attempts)) != 1:
+        tail = f"Found {valid} valid alternatives" if valid else "Found none valid"
+        yield wrong("<nil>", "", f'"{path}" must validate one and only one schema (oneOf). {tail}')
+        if not valid:
+            yield from min(attempts, key=len)
+    if (inner := schema.get("not")) and not validate(inner, value, path=path):
+        yield wrong("<nil>", "", f'"{path}" must not validate the schema (not)')
 
 
 def _number(schema: Schema, value: float, path: str) -> Iterator[Cause]:
@@ -202,7 +255,8 @@ def _string(schema: Schema, value: str, path: str) -> Iterator[Cause]:
         yield wrong(path, value, f"{_body(path)} should match '{pattern}'")
     check = _FORMATS.get(schema.get("format", ""))
     if check and not check(value):
-        yield wrong(path, value, f"{_body(path)} must be of type {schema['format']}: {_shown(value)}")
+        message = f"Invalid value: {_shown(value)}: {_body(path)} must be of type {schema['format']}: {_shown(value)}"
+        yield Cause(path, "FieldValueTypeInvalid", message)
 
 
 def _array(schema: Schema, value: Sequence[object], path: str) -> Iterator[Cause]:
