@@ -26,7 +26,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
-from enum import Enum
+from enum import StrEnum
 
 import structlog
 
@@ -49,7 +49,7 @@ MAX_REASON = 500
 log = structlog.get_logger(__name__)
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """How far the reflector has got; see the module."""
 
     EMPTY = "empty"
@@ -133,7 +133,7 @@ class Reflector:
         log.log(
             logging.ERROR if relist == "unforeseen_error" else logging.WARNING,
             "cluster_not_followed",
-            phase=self.phase.value,
+            phase=self.phase,
             error=type(error).__name__,
             reason=str(error)[:MAX_REASON],
             next="list" if self._relist else "watch",
