@@ -30,6 +30,7 @@ from segsvc.settings import Settings
 from segsvc.telemetry import Metrics
 from segsvc.web.application import MAX_HEADER, create_application
 from segsvc.web.handlers import Api
+from segsvc.web.server import Runner
 
 GRACE = 10.0
 """How long requests in flight have to finish when the process is told to stop, in seconds."""
@@ -147,7 +148,7 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
 
 async def _listen(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> str:
     """Serve an application until the stack unwinds; return its URL."""
-    runner = web.AppRunner(
+    runner = Runner(
         application,
         access_log=None,
         shutdown_timeout=GRACE,

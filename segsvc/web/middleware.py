@@ -13,8 +13,8 @@ from segsvc.telemetry import Metrics, trace_id
 from segsvc.web.errors import HttpError, from_exception, method_not_allowed, no_such_path
 from segsvc.web.handlers import CALLER
 from segsvc.web.representation import accepts_gzip, represent
+from segsvc.web.server import TRACE_HEADER
 
-TRACE_HEADER = "X-Trace-Id"
 _log = structlog.get_logger()
 
 
