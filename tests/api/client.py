@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import io
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ class Client:
         data = None
         if body is not _UNSENT:
             given.setdefault("Content-Type", "application/json")
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            # wrapped, for aiohttp warns of large bodies that are bytes
+            data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         async with self._session.request(
             method, URL(self.url + path, encoded=True), data=data, headers=given, allow_redirects=False
         ) as response:
