@@ -83,6 +83,8 @@ def _client(found: Configuration, *, connections: int) -> ApiClient:
     found.connection_pool_maxsize = connections
     client = ApiClient(found)
     client.user_agent = f"segsvc/{__version__}"
+    # else aiohttp repeats a PUT or DELETE whose connection broke, and the second finds what the first has done
+    client.rest_client.pool_manager._retry_connection = False  # noqa: SLF001 -- there is no other switch
     return client
 
 

@@ -16,7 +16,8 @@ class Attempts:
     """The attempts at one write, between which there are short pauses.
 
     A lost race calls for another attempt, and so does an outcome that is unclear, once the resource has been looked at.
-    Any other failure is final, and so is each of a dry run but a lost race.
+    Any other failure is final, and so is each of a dry run but a lost race. When time is up, the last failure is what
+    all of it comes to.
     """
 
     def __init__(
@@ -35,14 +36,18 @@ class Attempts:
         return self._unclear > 0
 
     def to_look(self) -> float:
-        """Return the seconds that looking at the resource may take."""
-        left = self._deadline - self._clock()
-        return left if self.unclear else left - LOOK_SECONDS
+        """Return the seconds that looking at the resource may take. Raises as `to_write` does."""
+        return self._seconds(kept=0 if self.unclear else LOOK_SECONDS)
 
     def to_write(self) -> float:
-        """Return the seconds that the next attempt may take. Raises the last one's failure where it was the last."""
-        seconds = self._deadline - self._clock() - LOOK_SECONDS
-        if seconds <= 0 or self._unclear == MAX_UNCLEAR:
+        """Return the seconds that the next attempt may take. Raises the last one's failure if there is to be none."""
+        if self._unclear == MAX_UNCLEAR:
+            raise self._failure
+        return self._seconds(kept=LOOK_SECONDS)
+
+    def _seconds(self, *, kept: float) -> float:
+        seconds = self._deadline - self._clock() - kept
+        if seconds <= 0:
             raise self._failure
         return seconds
 
@@ -56,8 +61,5 @@ class Attempts:
         await self.pause()
 
     async def pause(self) -> None:
-        """Pause before looking again. Raises the last failure when time is up."""
-        pause = self._backoff.next()
-        if self._clock() + pause > self._deadline:
-            raise self._failure
-        await asyncio.sleep(pause)
+        """Pause before looking again."""
+        await asyncio.sleep(self._backoff.next())

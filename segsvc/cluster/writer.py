@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import structlog
 
 from segsvc.cluster.api import SegmentApi
-from segsvc.cluster.attempts import Attempts
+from segsvc.cluster.attempts import LOOK_SECONDS, Attempts
 from segsvc.cluster.errors import (
     AlreadyExists,
     ClusterError,
@@ -134,8 +134,9 @@ class SegmentWriter:
                 if is_leaving(found) or _segment(found) != segment:
                     raise AlreadyExists(segment.id)
                 return self._take_in(found)
+            within = attempts.to_write()
             try:
-                answer = await self._api.create(encode(segment), dry_run=dry_run, within=attempts.to_write())
+                answer = await self._api.create(encode(segment), dry_run=dry_run, within=within)
             except AlreadyExists:
                 if not attempts.unclear:
                     raise
@@ -157,15 +158,14 @@ class SegmentWriter:
             if segment in sent:
                 return self._take_in(found)
             changed = change(segment)
-            resource = encode(changed, found)
+            resource, within = encode(changed, found), attempts.to_write()
             try:
-                answer = await self._api.replace(segment_id, resource, dry_run=dry_run, within=attempts.to_write())
+                answer = await self._api.replace(segment_id, resource, dry_run=dry_run, within=within)
             except ResourceNotFound:
                 raise SegmentNotFound(segment_id) from None
             except ClusterError as error:
                 await attempts.failed(error)
-                if not dry_run:
-                    # after a conflict too: the HTTP client repeats a PUT whose connection broke, and loses to itself
+                if error.unclear:
                     sent.append(changed)
             else:
                 return self._preview(answer) if dry_run else self._take_in(answer)
@@ -178,17 +178,18 @@ class SegmentWriter:
             found = await self._look(segment_id, attempts)
             version = identity(found)[1] if found is not None else None
             if sent is not None and (version is None or version.uid != sent.uid):
-                return await self._gone(segment_id, sent, attempts)
+                return await self._gone(segment_id, sent)
             if found is None or version is None:
                 raise SegmentNotFound(segment_id)
             if sent is not None and is_leaving(found):
                 return self._hide(found)
             check(_shown(segment_id, found))
+            within = attempts.to_write()
             try:
-                answer = await self._api.delete(
-                    segment_id, version=version, dry_run=dry_run, within=attempts.to_write()
-                )
+                answer = await self._api.delete(segment_id, version=version, dry_run=dry_run, within=within)
             except ResourceNotFound:
+                if sent is not None:
+                    return await self._gone(segment_id, sent)
                 raise SegmentNotFound(segment_id) from None
             except ClusterError as error:
                 await attempts.failed(error)
@@ -199,7 +200,7 @@ class SegmentWriter:
                 return None
             if answer.get("kind") != "Status" and answer.get("metadata", {}).get("finalizers"):
                 return self._hide(answer)
-            return await self._gone(segment_id, version, attempts)
+            return await self._gone(segment_id, version)
 
     async def _look(self, segment_id: str, attempts: Attempts) -> JsonObject | None:
         """Return the resource as the cluster has it, or None where it has none.
@@ -207,8 +208,9 @@ class SegmentWriter:
         While the outcome of an attempt is unclear, an unavailable cluster is asked again until time is up.
         """
         while True:
+            within = attempts.to_look()
             try:
-                return await self._api.get(segment_id, within=attempts.to_look())
+                return await self._api.get(segment_id, within=within)
             except ResourceNotFound:
                 return None
             except ClusterUnavailable:
@@ -239,14 +241,14 @@ class SegmentWriter:
         self._store.written(segment_id, version, None)
         return version.revision
 
-    async def _gone(self, segment_id: str, version: Version, attempts: Attempts) -> int | None:
+    async def _gone(self, segment_id: str, version: Version) -> int | None:
         """Take in that this object is gone, and find out since when at the latest."""
         seen = self._store.gone_at(segment_id, version)
         self._store.deleted(segment_id, version)
         if seen is not None:
             return seen
         try:
-            return await self._api.current_revision(within=attempts.to_look())
+            return await self._api.current_revision(within=LOOK_SECONDS)
         except ClusterError as error:
             log.warning("revision_of_delete_unknown", id=segment_id, reason=str(error))
             return self._store.gone_at(segment_id, version)

@@ -1,0 +1,335 @@
+"""The reflector keeps the store in step with the cluster, whatever happens to list and watch."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from segsvc.cluster.reflector import Phase
+from tests.api.clusters import DISPLAY_NAME, Cluster, Relay, Resources, revision_of
+from tests.cluster.conftest import following, sample
+from tests.support.scripted import (
+    ScriptedCluster,
+    bookmark,
+    event,
+    failure,
+    hang,
+    page,
+    resource,
+    status_object,
+    stream,
+    text,
+)
+
+if TYPE_CHECKING:
+    from segsvc.cluster.api import SegmentApi
+    from segsvc.telemetry import Metrics
+    from tests.cluster.conftest import Connect, Follower
+    from tests.support.scripted import Step
+
+QUIET = stream(bookmark(9), then="hang")
+"""A watch that proves alive and has nothing to tell."""
+
+
+# --- clusters in good health
+
+
+async def test_what_is_there_is_listed_in_pages(
+    api: SegmentApi, resources: Resources, metrics: Metrics, cluster: Cluster
+) -> None:
+    for number in range(5):
+        await resources.create(f"demo-{number}")
+
+    async with following(api, metrics, page_size=2) as follower:
+        await follower.until_it_shows(**{f"demo-{number}": f"demo-{number}" for number in range(5)})
+
+        assert len(follower.store) == 5
+        assert follower.store.revision == await resources.revision()
+        assert sample(metrics, "segsvc_relists_total", reason="start") == 1
+
+
+async def test_what_others_do_is_followed(follower: Follower, resources: Resources) -> None:
+    await resources.create("demo")
+    await follower.until_it_shows(demo="demo")
+    await resources.annotate("demo", display_name="Changed")
+    await follower.until_it_shows(demo="Changed")
+    await resources.delete("demo")
+    await follower.until_it_shows(demo=None)
+
+    assert follower.reflector.phase is Phase.WATCHING
+
+
+async def test_changes_that_came_in_one_go_all_arrive(follower: Follower, resources: Resources) -> None:
+    names = [f"demo-{number}" for number in range(30)]
+    await asyncio.gather(*(resources.create(name) for name in names))
+
+    await follower.until_it_shows(**{name: name for name in names})
+
+
+async def test_incompatible_resources_are_hidden_and_logged_once_for_each_state(
+    api: SegmentApi, resources: Resources, metrics: Metrics, logged: list[Any]
+) -> None:
+    listed = await resources.create("listed", annotations={})
+    async with following(api, metrics) as follower:
+        await follower.until_it_shows(listed=None)
+        told = await resources.create("told", annotations={DISPLAY_NAME: "x", "segment.grnry.io/roles": "nonsense"})
+        await resources.create("demo")
+        await follower.until_it_shows(demo="demo", listed=None, told=None)
+        assert sorted(follower.store.hidden) == ["listed", "told"]
+
+        await resources.annotate("listed", display_name="Mended")
+        broken = await resources.annotate("demo", display_name=" ")
+        await follower.until_it_shows(listed="Mended", demo=None)
+
+    entries = [entry for entry in logged if entry["event"] == "incompatible_resource"]
+    assert [(entry["id"], entry["resource_version"]) for entry in entries] == [
+        ("listed", revision_of(listed)),
+        ("told", revision_of(told)),
+        ("demo", revision_of(broken)),
+    ]
+    assert all(entry["reason"] for entry in entries)
+    assert sample(metrics, "segsvc_incompatible_resources_total") == 3
+
+
+async def test_a_resource_that_is_being_deleted_is_hidden_at_once(follower: Follower, resources: Resources) -> None:
+    await resources.create("demo", finalizers=["example.com/hold"])
+    await follower.until_it_shows(demo="demo")
+
+    await resources.delete("demo")
+    await follower.until_it_shows(demo=None)
+    assert list(follower.store.hidden) == ["demo"]
+
+    await resources.patch("demo", {"metadata": {"finalizers": None}})
+    await follower.until_revision(await resources.revision())
+    assert list(follower.store.hidden) == []
+
+
+async def test_after_an_outage_the_watch_goes_on_where_it_was(
+    connected: Connect, relay: Relay, resources: Resources, metrics: Metrics
+) -> None:
+    await resources.create("stays")
+    async with connected(relay) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(stays="stays")
+        relay.cut()
+        await resources.create("created-meanwhile")
+        await resources.delete("stays")
+        relay.mend()
+        await follower.until_it_shows(stays=None, **{"created-meanwhile": "created-meanwhile"})
+
+        assert sample(metrics, "segsvc_relists_total", reason="start") == 1
+        assert sample(metrics, "segsvc_relists_total", reason="expired") == 0
+
+
+async def test_while_the_cluster_is_away_the_store_shows_what_it_had_and_grows_old(
+    connected: Connect, relay: Relay, resources: Resources, metrics: Metrics
+) -> None:
+    now = 0.0
+    await resources.create("demo")
+    async with connected(relay) as api, following(api, metrics, clock=lambda: now) as follower:
+        await follower.until_it_shows(demo="demo")
+        relay.cut()
+        now = 100.0
+
+        assert follower.reflector.age() == 100.0
+        assert follower.store.get("demo") is not None
+        relay.mend()
+        await resources.create("back")
+        await follower.until_it_shows(back="back")
+        assert follower.reflector.age() == 0.0
+
+
+# --- clusters in trouble
+
+
+def found(name: str, revision: int) -> dict[str, Any]:
+    return resource(name, revision)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        text("<html>no backend</html>", status=503, content_type="text/html"),
+        text("404 page not found", status=404),
+        failure(401, "Unauthorized"),
+        failure(403, "Forbidden"),
+        failure(500, "InternalError"),
+        failure(410, "Expired"),
+        text("<html>a portal</html>", status=200, content_type="text/html"),
+        stream(b'{"items": [', then="cut"),
+        hang,
+    ],
+)
+async def test_a_list_that_fails_is_begun_anew(connected: Connect, metrics: Metrics, trouble: Step) -> None:
+    whole = [page(found("demo", 4), revision=5, more="token"), page(found("other", 3), revision=5)]
+    script = ScriptedCluster(list=[page(found("stale", 2), revision=3, more="token"), trouble, *whole], watch=[QUIET])
+    async with script as cluster, connected(cluster, call_timeout=0.3) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(demo="demo", other="other", stale=None)
+
+        assert [request.query.get("continue") for request in cluster.seen("list")] == [None, "token", None, "token"]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        text("<html>no backend</html>", status=503, content_type="text/html"),
+        text("404 page not found", status=404),
+        failure(429, "TooManyRequests", Retry_After="0"),
+        failure(401, "Unauthorized"),
+        failure(403, "Forbidden"),
+        stream(event("ADDED", found("new", 6))[:-20], then="cut"),
+        stream(event("ERROR", {"kind": "Status", "code": 500})),
+        stream(),
+        hang,
+    ],
+)
+async def test_a_watch_that_fails_is_taken_up_again_without_a_list(
+    connected: Connect, metrics: Metrics, trouble: Step
+) -> None:
+    whole = stream(event("ADDED", found("new", 6)), then="hang")
+    script = ScriptedCluster(list=[page(revision=5)], watch=[trouble, whole])
+    async with script as cluster, connected(cluster, call_timeout=0.3) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(new="new")
+
+        assert len(cluster.seen("list")) == 1
+        assert [request.query["resourceVersion"] for request in cluster.seen("watch")] == ["5", "5"]
+
+
+async def test_each_watch_begins_where_the_last_one_got_to(connected: Connect, metrics: Metrics) -> None:
+    watches = [stream(event("ADDED", found("demo", 6))), stream(bookmark(8)), QUIET]
+    script = ScriptedCluster(list=[page(revision=5)], watch=watches)
+    async with script as cluster, connected(cluster) as api, following(api, metrics) as follower:
+        await follower.until_revision(9)
+
+        assert [request.query["resourceVersion"] for request in cluster.seen("watch")] == ["5", "6", "8"]
+        for request in cluster.seen("watch"):
+            assert request.query["allowWatchBookmarks"] == "true"
+            assert 300 <= int(request.query["timeoutSeconds"]) <= 600
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (failure(410, "Expired"), "expired"),
+        (failure(504, "Timeout", "Too large resource version: 9, current: 5"), "expired"),
+        (stream(event("ERROR", status_object(410, "Expired"))), "expired"),
+        (stream(bookmark(6), event("ERROR", {"kind": "Status", "code": 410})), "expired"),
+        (stream(b"nonsense\n"), "unusable_answer"),
+        (stream(event("ERROR", {})), "unusable_answer"),
+        (stream(then="hang"), "silent_watch"),
+    ],
+)
+async def test_a_watch_that_leads_nowhere_makes_for_a_new_list(
+    connected: Connect, metrics: Metrics, trouble: Step, reason: str
+) -> None:
+    lists = [page(found("gone", 4), found("kept", 3), revision=5), page(found("kept", 3), found("new", 7), revision=9)]
+    script = ScriptedCluster(list=lists, watch=[trouble, stream(bookmark(10), then="hang")])
+    async with script as cluster, connected(cluster, idle_timeout=0.3) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(gone=None, kept="kept", new="new")
+        await follower.until_revision(10)
+
+        assert [request.query["resourceVersion"] for request in cluster.seen("watch")][:2] == ["5", "9"]
+        assert sample(metrics, "segsvc_relists_total", reason=reason) == 1
+
+
+async def test_a_cluster_restored_from_a_backup_is_believed(connected: Connect, metrics: Metrics) -> None:
+    lists = [page(found("demo", 90), found("lost", 95), revision=100), page(found("demo", 40), revision=50)]
+    script = ScriptedCluster(list=lists, watch=[stream(then="hang"), stream(bookmark(60), then="hang")])
+    async with script as cluster, connected(cluster, idle_timeout=0.2) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(demo="demo", lost=None)
+        await cluster.count("watch", 2)
+
+        assert cluster.seen("watch")[1].query["resourceVersion"] == "50"
+
+
+async def test_a_connection_that_died_after_an_event_is_taken_up_without_a_list(
+    connected: Connect, metrics: Metrics
+) -> None:
+    watches = [stream(event("ADDED", found("demo", 6)), then="hang"), stream(bookmark(7), then="hang")]
+    script = ScriptedCluster(list=[page(revision=5)], watch=watches)
+    async with script as cluster, connected(cluster, idle_timeout=0.2) as api, following(api, metrics) as follower:
+        await follower.until_revision(7)
+
+        assert len(cluster.seen("list")) == 1
+
+
+@pytest.mark.parametrize(
+    "watch", [stream(), stream(bookmark(5)), text("<html>", status=503), failure(410, "Expired"), stream(b"nonsense\n")]
+)
+async def test_a_cluster_in_permanent_trouble_is_not_flooded(connected: Connect, metrics: Metrics, watch: Step) -> None:
+    script = ScriptedCluster(list=[page(revision=5)], watch=[watch])
+    async with script as cluster, connected(cluster) as api, following(api, metrics):
+        await cluster.count("watch", 4)
+        before = asyncio.get_running_loop().time()
+        await cluster.count("watch", 8)
+
+    # four pauses, each of 0.01 s at the least
+    assert asyncio.get_running_loop().time() - before > 0.04
+
+
+async def test_the_time_that_the_cluster_asks_for_is_granted(connected: Connect, metrics: Metrics) -> None:
+    script = ScriptedCluster(list=[page(revision=5)], watch=[failure(429, "TooMany", Retry_After="1"), QUIET])
+    async with script as cluster, connected(cluster) as api, following(api, metrics):
+        await cluster.count("watch", 1)
+        before = asyncio.get_running_loop().time()
+        await cluster.count("watch", 2)
+
+    assert asyncio.get_running_loop().time() - before > 0.9
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"metadata": None},
+        {"metadata": {"name": "x", "uid": "u"}},
+        {"metadata": {"name": "x", "resourceVersion": "6"}},
+        {"metadata": {"uid": "u", "resourceVersion": "6"}},
+        {"metadata": {"name": "x", "uid": "u", "resourceVersion": "six"}},
+        {"metadata": {"name": "x", "uid": "u", "resourceVersion": "6", "annotations": ["no", "map"]}},
+        {"metadata": {"name": "x", "uid": "u", "resourceVersion": "6", "annotations": {DISPLAY_NAME: 5}}},
+        {"metadata": {"name": "x", "uid": "u", "resourceVersion": "6"}, "spec": ["no", "object"]},
+    ],
+)
+async def test_one_odd_object_harms_no_other(
+    connected: Connect, metrics: Metrics, odd: dict[str, Any], logged: list[Any]
+) -> None:
+    watch = stream(
+        event("ADDED", odd),
+        event("DELETED", odd),
+        event("BOOKMARK", {}),
+        event("NEW_KIND", {}),
+        event("ADDED", found("told", 9)),
+        then="hang",
+    )
+    script = ScriptedCluster(list=[page(odd, found("listed", 3), revision=5)], watch=[watch])
+    async with script as cluster, connected(cluster) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(listed="listed", told="told")
+
+        assert len(cluster.seen("list")) == 1
+        assert len(follower.store) == 2
+    assert {entry["event"] for entry in logged} >= {"resource_skipped", "watch_event_unknown"}
+
+
+async def test_listing_many_objects_leaves_others_their_turn(connected: Connect, metrics: Metrics) -> None:
+    many = page(*(found(f"demo-{number:05}", number + 1) for number in range(3000)), revision=5000)
+    async with ScriptedCluster(list=[many], watch=[QUIET]) as cluster, connected(cluster) as api:
+        loop = asyncio.get_running_loop()
+        gaps: list[float] = []
+
+        async def tick() -> None:
+            last = loop.time()
+            while True:
+                await asyncio.sleep(0)
+                gaps.append(loop.time() - last)
+                last = loop.time()
+
+        async with following(api, metrics) as follower:
+            await cluster.count("list", 1)
+            ticking = asyncio.create_task(tick())
+            await follower.until_it_shows(**{"demo-02999": "demo-02999"})
+            ticking.cancel()
+
+    # unbroken, decoding would be nearly all of the time
+    assert max(gaps) < sum(gaps) / 3
