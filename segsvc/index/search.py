@@ -7,8 +7,8 @@ The rules, which docs/search.md tells the API's users:
   0 it is a word of the name;
   1 it begins one, or two or more neighbouring words of the name written together are it or begin with it;
   2 it stands within one, if it has three letters or more;
-  3, 4 it is one or two edits away from one: one edit is allowed from four letters on, two from eight, none in numbers;
-    an edit adds, drops or changes a letter or swaps two neighbours.
+  3, 4 it is one or two edits away from one: one edit is allowed from four letters on, two from eight, counted in the
+    longer of the two words; an edit adds, drops or changes a letter or swaps two neighbours; the digits must be right.
 - Two neighbouring words of a search may also match together, written as one word: if that is a word of the name or
   begins one, this counts as 1.
 - A search without letters and digits matches names that hold it as it stands, case and accents aside.
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from segsvc.index.words import edits_allowed, fold, words
+from segsvc.index.words import MAX_EDITS, edits_allowed, fold, words
 
 EXACT, BEGUN, WITHIN, MISSPELLED = 0, 1, 2, 2
 """Ranks of a word's match; a misspelling's is MISSPELLED and the number of edits."""
@@ -67,6 +67,8 @@ class SearchIndex:
         asked = words(text)
         if not asked:
             held = fold(text).strip()
+            if not held:  # nothing but accents
+                return {}
             return {segment_id: EXACT for segment_id, name in self._names.items() if held in fold(name)}
         found = [self._word(asked[0])]  # by how many words of the search have been matched
         for position in range(1, len(asked)):
@@ -83,11 +85,10 @@ class SearchIndex:
             for known in self._ids:
                 if word in known:
                     ranked.setdefault(known, WITHIN)
-        edits = edits_allowed(word)
-        if edits:
-            for known, distance, _ in process.extract(
-                word, self._ids.keys(), scorer=OSA.distance, processor=None, score_cutoff=edits, limit=None
-            ):
+        for known, distance, _ in process.extract(
+            word, self._ids.keys(), scorer=OSA.distance, processor=None, score_cutoff=MAX_EDITS, limit=None
+        ):
+            if distance <= edits_allowed(word, known):
                 ranked.setdefault(known, MISSPELLED + int(distance))
         matches = self._names_of(ranked)
         for segment_id in self._apart(word):
@@ -121,7 +122,8 @@ class SearchIndex:
 def begins_apart(word: str, name: tuple[str, ...]) -> bool:
     """Tell whether two or more neighbouring words of a name, written together, begin with a word."""
     return any(
-        len(first) < len(word) and "".join(name[start:]).startswith(word)
+        # each word has a letter at least: more of them than the word has letters could not matter
+        len(first) < len(word) and "".join(name[start : start + len(word)]).startswith(word)
         for start, first in enumerate(name)
         if word.startswith(first)
     )

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+MAX_EDITS = 2
+
 # letters that have no decomposition but that people type without their stroke or ligature
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
@@ -31,8 +33,17 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(fold(text)))
 
 
-def edits_allowed(word: str) -> int:
-    """Return how many edits a word of a search may be away from a name's word. Numbers are never misspelled."""
-    if len(word) < 4 or word.isdigit():
+def edits_allowed(asked: str, known: str) -> int:
+    """Return how many edits a word of a search may be away from a word of a name, `MAX_EDITS` at most.
+
+    The longer of the two counts, for a misspelled word may lack letters. Digits are never misspelled: who asks for
+    ``2024q1`` does not want ``2024q2``.
+    """
+    length = max(len(asked), len(known))
+    if length < 4 or _digits(asked) != _digits(known):
         return 0
-    return 1 if len(word) < 8 else 2
+    return 1 if length < 8 else MAX_EDITS
+
+
+def _digits(word: str) -> list[str]:
+    return [character for character in word if character.isdigit()]

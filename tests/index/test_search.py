@@ -1,0 +1,187 @@
+"""Search finds what its rules say, and ranks it so."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segsvc.index.search import SearchIndex
+from tests.index import oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LETTERS = "aab\u00e1B1"  # few, so that words meet often: with an accent, a capital and a digit
+SEPARATORS = (" ", " ", "-", "_ ")
+
+words = st.text(alphabet=LETTERS, min_size=1, max_size=10)
+names = st.lists(words, min_size=1, max_size=4).map(" ".join)
+
+
+def built(held: Mapping[str, str]) -> SearchIndex:
+    index = SearchIndex()
+    index.rebuild(held)
+    return index
+
+
+def ranked(search: str, *held: str) -> dict[str, int]:
+    """Return the names that a search finds, with their ranks."""
+    return dict(built({name: name for name in held}).search(search))
+
+
+class Maker:
+    """Makes up names, and searches that are near to them.
+
+    Every choice of it as one that hypothesis knows of would take longer than all the rest; of a failure, the seed and
+    the search are told.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    def names(self) -> dict[str, str]:
+        """Make up some names of one to four words."""
+        return {
+            f"id-{number}": self._joined([self._word() for _ in range(self._random.randint(1, 4))])
+            for number in range(self._random.randint(1, 8))
+        }
+
+    def search(self, names: Mapping[str, str]) -> str:
+        """Make a search of words of the names: misspelled, shortened, in another order, joined and split."""
+        known = [word for name in names.values() for word in oracle.words_of(name)]
+        parts: list[str] = []
+        for _ in range(self._random.randint(1, 4)):
+            word = self._random.choice(known) if self._random.random() < 0.9 else self._word()
+            for _ in range(self._random.choice((0, 0, 1, 1, 2, 3))):
+                word = self._mutated(word) or "a"
+            parts.append(word)
+            if len(parts) > 1 and self._random.random() < 0.3:
+                parts[-2:] = [parts[-2] + parts[-1]]
+            elif len(word) > 1 and self._random.random() < 0.3:
+                at = self._random.randint(1, len(word) - 1)
+                parts[-1:] = [word[:at], word[at:]]
+        return self._joined(parts)
+
+    def _word(self) -> str:
+        return "".join(self._random.choices(LETTERS, k=self._random.randint(1, 10)))
+
+    def _joined(self, parts: list[str]) -> str:
+        first, *others = parts
+        return first + "".join(self._random.choice(SEPARATORS) + part for part in others)
+
+    def _mutated(self, word: str) -> str:
+        at, letter = self._random.randint(0, len(word)), self._random.choice(LETTERS)
+        return self._random.choice(
+            (
+                word[:at] + word[at + 1 :],
+                word[:at] + letter + word[at:],
+                word[:at] + letter + word[at + 1 :],
+                word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
+                word[: max(1, at)],
+                word[at:],
+            )
+        )
+
+
+@settings(deadline=None, max_examples=200)
+@given(seed=st.integers(0, 2**64))
+def test_what_is_found_is_what_the_rules_say(seed: int) -> None:
+    maker = Maker(seed)
+    held = maker.names()
+    index = built(held)
+    for search in [maker.search(held) for _ in range(8)]:
+        assert index.search(search) == oracle.search(held, search), search
+
+
+@settings(deadline=None)
+@given(
+    held=st.dictionaries(st.sampled_from("abc"), st.text(alphabet="a+-\u0301 ", max_size=6)),
+    search=st.text(alphabet="+-\u0301 ", min_size=1, max_size=4).filter(lambda text: bool(text.strip())),
+)
+def test_a_search_of_signs_finds_names_that_hold_it(held: dict[str, str], search: str) -> None:
+    assert built(held).search(search) == oracle.search(held, search)
+
+
+@settings(deadline=None)
+@given(search=st.text(min_size=1, max_size=20), held=st.dictionaries(st.uuids().map(str), st.text(max_size=20)))
+def test_any_text_may_be_searched_in_any_names(search: str, held: dict[str, str]) -> None:
+    assert built(held).search(search).keys() <= held.keys()
+
+
+@settings(deadline=None)
+@given(name=st.text(min_size=1, max_size=30).filter(lambda text: any(map(str.isalnum, text))))
+def test_every_name_is_found_by_itself(name: str) -> None:
+    assert built({"demo": name}).search(name) == {"demo": 0}
+
+
+class TestRanks:
+    def test_run_from_the_word_itself_to_two_edits(self) -> None:
+        held = ("Customers", "Customers Berlin", "Customersegment", "Our Customersegment")
+        assert ranked("customers", *held) == dict(zip(held, (0, 0, 1, 1), strict=True))
+        assert ranked("segment", "Customersegment") == {"Customersegment": 2}
+        assert ranked("custmers", "Customers") == {"Customers": 3}
+        assert ranked("custmesr", "Customers") == {"Customers": 4}
+
+    def test_joined_and_split_words_rank_as_begun_ones(self) -> None:
+        assert ranked("eventstore", "Event Store", "Eventstore") == {"Event Store": 1, "Eventstore": 0}
+        assert ranked("event store", "Event Store", "Eventstore") == {"Event Store": 0, "Eventstore": 1}
+
+    def test_the_best_way_counts(self) -> None:
+        # "store" stands within and is one edit away, "demo" is a word of its own and begins another
+        assert ranked("store demo", "Xstore Demo Demos") == {"Xstore Demo Demos": 2}
+
+    def test_add_up_over_the_words_of_a_search(self) -> None:
+        assert ranked("dem segmnet store", "Demo Segment Eventstore") == {"Demo Segment Eventstore": 1 + 3 + 2}
+
+
+@pytest.mark.parametrize(
+    ("search", "found", "not_found"),
+    [
+        # short words must be right, but for a letter that is missing
+        ("dmo", ["Demo"], ["Dma"]),
+        ("abd", [], ["Abc"]),
+        # words written together must be right
+        ("event stroe", ["Event Store"], ["Eventstore"]),
+        ("evntstore", ["Eventstore"], ["Event Store"]),
+        # words are joined only where they are neighbours
+        ("eventstore", ["Event Store Log"], ["Event Log Store", "Store Event"]),
+        # every word must match
+        ("demo customers", ["Customers Demo"], ["Demo", "Customers", "Demo Costs"]),
+        # numbers are never misspelled
+        ("2024", ["Sales 2024", "Sales 20245"], ["Sales 2023", "Sales 2042"]),
+        ("kw12", ["Week KW12", "Week KW123"], ["Week KW13", "Week KW21"]),
+        # accents alone are nothing
+        ("\u0301", [], ["Cafe\u0301"]),
+    ],
+    ids=str,
+)
+def test_where_the_rules_end(search: str, found: list[str], not_found: list[str]) -> None:
+    assert ranked(search, *found, *not_found).keys() == set(found)
+
+
+def test_a_name_of_a_great_many_words_does_not_stop_the_service() -> None:
+    index = built({"long": "a " * 100_000, "demo": "Ab"})
+    assert index.search("ab") == {"demo": 0}
+    assert index.search("a" * 128) == {"long": 1}
+
+
+@settings(deadline=None)
+@given(changes=st.lists(st.tuples(st.sampled_from("abcd"), st.none() | names)), search=words)
+def test_changes_lead_where_building_anew_does(changes: list[tuple[str, str | None]], search: str) -> None:
+    changed = SearchIndex()
+    held: dict[str, str] = {}
+    for segment_id, name in changes:
+        if name is None:
+            changed.remove(segment_id)
+            held.pop(segment_id, None)
+        else:
+            changed.put(segment_id, name)
+            held[segment_id] = name
+        assert changed.search(search) == built(held).search(search) == oracle.search(held, search)
+    changed.rebuild({"e": "Demo"})
+    assert changed.search("demo") == {"e": 0}
+    assert changed.search(search) == oracle.search({"e": "Demo"}, search)
