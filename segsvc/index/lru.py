@@ -28,10 +28,13 @@ class LruCache(Generic[_Key, _Value]):
         return value
 
     def put(self, key: _Key, value: _Value) -> None:
-        """Keep a value, at the cost of those unused for longest where there is no room."""
+        """Keep a value, at the cost of those unused for longest where there is no room; never one above the budget."""
         self.remove(key)
+        weight = self._weigh(value)
+        if weight > self._budget:
+            return
         self._values[key] = value
-        self._weight += self._weigh(value)
+        self._weight += weight
         while self._weight > self._budget:
             _, oldest = self._values.popitem(last=False)
             self._weight -= self._weigh(oldest)

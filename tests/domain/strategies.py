@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 property_test = settings(deadline=None)  # how long an example takes says nothing on a busy machine
-segment_test = settings(property_test, max_examples=50)  # whole segments take long to make up
+segment_test = settings(property_test, max_examples=30)  # whole segments take long to make up
 
 # Lone surrogates are none of it: no JSON text that Kubernetes or the API takes can hold one.
 texts = st.text(max_size=20)
