@@ -13,14 +13,21 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 from segsvc import __version__
-from segsvc.cluster.connection import configuration
-from segsvc.cluster.errors import ClusterError, ClusterUnavailable, EventTooLarge, UnexpectedAnswer
+from segsvc.cluster.connection import SERVICE_ACCOUNT, configuration
+from segsvc.cluster.errors import (
+    ClusterConfigInvalid,
+    ClusterError,
+    ClusterUnavailable,
+    EventTooLarge,
+    UnexpectedAnswer,
+)
 from segsvc.cluster.translate import error_of_answer, error_of_status, object_of, translated
 from segsvc.domain.codec import GROUP, PLURAL, VERSION
 from segsvc.domain.ids import is_subdomain
@@ -66,12 +73,13 @@ async def connect(
     metrics: Metrics,
     call_timeout: float = CALL_TIMEOUT,
     idle_timeout: float = IDLE_TIMEOUT,
+    service_account: Path = SERVICE_ACCOUNT,
 ) -> AsyncIterator["SegmentApi"]:
     """Yield the API of one namespace; nothing is sent yet. See `segsvc.cluster.connection` for ``kubeconfig``.
 
     Raises ClusterConfigInvalid.
     """
-    found = await configuration(kubeconfig)
+    found = await configuration(kubeconfig, service_account=service_account)
     # a watch holds its connection for minutes: calls must never wait for it, nor it for calls that hang
     async with _client(found, connections=MAX_CALLS) as calls, _client(found, connections=2) as watches:
         yield SegmentApi(
@@ -81,7 +89,10 @@ async def connect(
 
 def _client(found: Configuration, *, connections: int) -> ApiClient:
     found.connection_pool_maxsize = connections
-    client = ApiClient(found)
+    try:
+        client = ApiClient(found)
+    except OSError as error:  # ssl.SSLError is one
+        raise ClusterConfigInvalid(f"certificates: {error}") from error
     client.user_agent = f"segsvc/{__version__}"
     # else aiohttp repeats a PUT or DELETE whose connection broke, and the second finds what the first has done
     client.rest_client.pool_manager._retry_connection = False  # noqa: SLF001 -- there is no other switch

@@ -26,9 +26,20 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 KUBECONFIG = "~/.kube/config"
 DEFAULT_NAMESPACE = "default"
 REFRESH_PERIOD = 60.0
-"""Seconds."""
+"""Seconds for which credentials are taken to be good."""
 
 _BEARER = "BearerToken"  # the library's name for the Authorization header
+# the library asserts and subscripts its way through a file that is not what it expects
+_UNUSABLE = (
+    ConfigException,
+    OSError,
+    ValueError,
+    yaml.YAMLError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -46,12 +57,14 @@ def default_namespace(kubeconfig: str | None, service_account: Path = SERVICE_AC
         pass
     try:
         _, context = list_kube_config_contexts(kubeconfig or _home_kubeconfig())
-    except (ConfigException, OSError, yaml.YAMLError, AssertionError, LookupError, TypeError, AttributeError):
+    except _UNUSABLE:
         return DEFAULT_NAMESPACE  # no usable kubeconfig: `configuration` says what is wrong with it
     return ((context or {}).get("context") or {}).get("namespace") or DEFAULT_NAMESPACE
 
 
-async def configuration(kubeconfig: str | None, service_account: Path = SERVICE_ACCOUNT) -> Configuration:
+async def configuration(
+    kubeconfig: str | None, *, service_account: Path = SERVICE_ACCOUNT, refresh_period: float = REFRESH_PERIOD
+) -> Configuration:
     """Return how to reach the cluster.
 
     kubeconfig: a path, or several as the environment variable KUBECONFIG has them; None for the pod's service account,
@@ -78,12 +91,9 @@ async def configuration(kubeconfig: str | None, service_account: Path = SERVICE_
         try:
             # a service does not write its user's kubeconfig
             loader = await load_kube_config(path, client_configuration=found, persist_config=False)
-        # the library asserts and subscripts its way through a file that is not what it expects
-        except (
-            ConfigException, OSError, ValueError, yaml.YAMLError, AssertionError, LookupError, TypeError, AttributeError
-        ) as error:  # fmt: skip
-            raise ClusterConfigInvalid(f"kubeconfig {path}: {error}") from error
-        found.refresh_api_key_hook = _Refresh(lambda: loader.load_and_set(found), period=REFRESH_PERIOD)
+        except _UNUSABLE as error:
+            raise ClusterConfigInvalid(f"kubeconfig {path}: {str(error) or type(error).__name__}") from error
+        found.refresh_api_key_hook = _Refresh(lambda: loader.load_and_set(found), period=refresh_period)
     _strip(found)
     return found
 

@@ -1,0 +1,181 @@
+"""Where the cluster is and as whom it is called, and how changing credentials are kept up with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from segsvc.cluster.api import connect
+from segsvc.cluster.connection import configuration, default_namespace, in_pod
+from segsvc.cluster.errors import ClusterConfigInvalid
+from tests.support.envtest import RealCluster, unique_namespace
+from tests.support.scripted import ScriptedCluster, answer, kubeconfig, resource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from segsvc.telemetry import Metrics
+
+
+@pytest.fixture
+def service_account(tmp_path: Path) -> Path:
+    """The files that a kubelet puts into a pod."""
+    directory = tmp_path / "serviceaccount"
+    directory.mkdir()
+    (directory / "namespace").write_text("the-pods\n")
+    return directory
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "no yaml: [",
+        "- a\n- list\n",
+        "just text",
+        "{}",
+        '{"current-context": "it"}',
+        kubeconfig("http://localhost").replace('"current-context": "it"', '"current-context": "other"'),
+        kubeconfig("http://localhost").replace('"clusters": [{"name": "it"', '"clusters": [{"name": "other"'),
+        kubeconfig("http://localhost", exec={"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such"}),
+        kubeconfig("https://localhost").replace('"server"', '"certificate-authority": "no-such", "server"'),
+        "\x00\x01",
+    ],
+)
+async def test_a_kubeconfig_that_is_no_use_is_named(tmp_path: Path, content: str, metrics: Metrics) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+
+    with pytest.raises(ClusterConfigInvalid, match=str(path)):
+        async with connect(str(path), namespace="test", metrics=metrics):
+            pass
+    assert default_namespace(str(path), tmp_path) in {"default", "from-context"}
+
+
+async def test_a_certificate_that_is_none_is_named(tmp_path: Path, metrics: Metrics) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(
+        kubeconfig("https://localhost").replace('"server"', '"certificate-authority-data": "bm9uZQ==", "server"')
+    )
+
+    with pytest.raises(ClusterConfigInvalid, match="certificates"):
+        async with connect(str(path), namespace="test", metrics=metrics):
+            pass
+
+
+async def test_a_kubeconfig_that_is_absent_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterConfigInvalid, match="absent"):
+        await configuration(str(tmp_path / "absent"))
+
+
+def test_the_namespace_is_the_pods_else_the_contexts_else_default(tmp_path: Path, service_account: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost"))
+
+    assert default_namespace(str(path), service_account) == "the-pods"
+    assert default_namespace(str(path), tmp_path / "absent") == "from-context"
+    path.write_text(kubeconfig("http://localhost").replace(', "namespace": "from-context"', ""))
+    assert default_namespace(str(path), tmp_path / "absent") == "default"
+    assert default_namespace(str(tmp_path / "absent"), tmp_path / "absent") == "default"
+
+
+def test_a_pod_is_known_by_its_token(service_account: Path) -> None:
+    assert not in_pod(service_account)
+    (service_account / "token").write_text("secret")
+    assert in_pod(service_account)
+
+
+async def test_a_namespace_that_is_none_is_refused(tmp_path: Path, metrics: Metrics) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost"))
+
+    with pytest.raises(ValueError, match="no namespace's name"):
+        async with connect(str(path), namespace="../other", metrics=metrics):
+            pass
+
+
+@pytest.mark.real_cluster
+async def test_a_pods_token_is_used_though_a_line_break_ends_it(
+    real_cluster: RealCluster, service_account: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics
+) -> None:
+    real_cluster.install_crd()
+    host, port = real_cluster.url.removeprefix("https://").split(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    (service_account / "ca.crt").write_bytes(real_cluster.ca_file.read_bytes())
+    (service_account / "token").write_text(real_cluster.token + "\n")
+
+    async with connect(None, namespace=unique_namespace(), metrics=metrics, service_account=service_account) as api:
+        assert await api.current_revision() > 0
+
+
+async def test_a_pod_without_its_surroundings_is_a_misconfiguration(
+    service_account: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    (service_account / "token").write_text("secret")
+
+    with pytest.raises(ClusterConfigInvalid, match="service account"):
+        await configuration(None, service_account=service_account)
+
+
+# --- credentials that change
+
+
+async def token_of(found: Any) -> str | None:
+    """Return what the next request would carry."""
+    token: str | None = await found.get_api_key_with_prefix("BearerToken")
+    return token
+
+
+async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
+    token, path = tmp_path / "token", tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost", tokenFile="token"))
+    token.write_text("first\n")
+    found = await configuration(str(path), refresh_period=0)
+    assert await token_of(found) == "Bearer first"
+
+    token.write_text("second\n")
+    assert await token_of(found) == "Bearer second"
+
+
+async def test_a_token_that_cannot_be_read_again_stays_in_use(tmp_path: Path, logged: list[Any]) -> None:
+    token, path = tmp_path / "token", tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost", tokenFile="token"))
+    token.write_text("first\n")
+    found = await configuration(str(path), refresh_period=0)
+
+    token.unlink()
+    assert await token_of(found) == "Bearer first"
+    assert [entry["event"] for entry in logged] == ["cluster_credentials_not_refreshed"]
+
+
+async def test_credentials_are_not_read_again_for_each_request(tmp_path: Path) -> None:
+    token, path = tmp_path / "token", tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost", tokenFile="token"))
+    token.write_text("first")
+    found = await configuration(str(path))
+
+    token.write_text("second")
+    assert await token_of(found) == "Bearer first"
+
+
+async def test_a_plugin_is_asked_for_a_token(tmp_path: Path, metrics: Metrics) -> None:
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "from-plugin"},
+    }
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(f"print({json.dumps(json.dumps(credential))})")
+    command = {"apiVersion": credential["apiVersion"], "command": sys.executable, "args": [str(plugin)]}
+    path = tmp_path / "kubeconfig"
+    async with ScriptedCluster(get=[answer(resource("demo", 5))]) as cluster:
+        cluster.write_kubeconfig(path, exec=command)
+        async with connect(str(path), namespace="test", metrics=metrics) as api:
+            await api.get("demo")
+
+        assert [request.headers["Authorization"] for request in cluster.seen("get")] == ["Bearer from-plugin"]
