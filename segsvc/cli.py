@@ -48,7 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     dev.add_argument("--cluster-port", type=int, default=0, help="port of the embedded cluster (default: any)")
     dev.add_argument("--data", type=Path, metavar="FILE", help="keep the cluster in this file (default: in memory)")
     dev.add_argument(
-        "--segments", type=int, default=12, metavar="N", help="how many samples an empty cluster gets (default: 12)"
+        "--segments",
+        type=int,
+        default=12,
+        metavar="N",
+        help="how many samples a new cluster gets (default: %(default)s)",
     )
     return parser
 

@@ -76,6 +76,7 @@ async def surroundings(options: DevOptions) -> AsyncIterator[Surroundings]:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="segsvc-dev-")))
         keys = None if options.data is None else options.data.with_name(options.data.name + ".keys.json")
+        is_new = options.data is None or not options.data.exists()
         try:
             issuer = TokenIssuer(keys=keys)
             cluster = EmbeddedCluster(data=options.data, port=options.cluster_port)
@@ -86,7 +87,8 @@ async def surroundings(options: DevOptions) -> AsyncIterator[Surroundings]:
         await issuer.start()
         stack.push_async_callback(issuer.stop)
         cluster.create_crd(_crd())
-        cluster.seed(sample_segments(options.segments, namespace=NAMESPACE))
+        if is_new:
+            cluster.seed(sample_segments(options.segments, namespace=NAMESPACE))
         kubeconfig = directory / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig, namespace=NAMESPACE)
         yield Surroundings(
