@@ -8,8 +8,10 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
+import orjson
 from aiohttp import web
 
 from segsvc.devcluster.handlers import ResourceHandlers
@@ -24,6 +26,8 @@ from segsvc.devcluster.store import DEFAULT_HISTORY, Store
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+    from segsvc.devcluster.resources import Resource
 
 _SHUTDOWN_TIMEOUT = 2.0
 
@@ -137,7 +141,7 @@ class EmbeddedCluster:
     def create_crd(self, manifest: Mapping[str, Any]) -> None:
         """Create a CustomResourceDefinition, or bring the one of its name up to date. Raises ApiError (422)."""
         _, handlers = self._running()
-        value = dict(manifest)
+        value = _copied(manifest)
         name = value["metadata"]["name"]
         options = WriteOptions(field_validation="Strict")
         try:
@@ -154,29 +158,33 @@ class EmbeddedCluster:
     def seed(self, resources: Iterable[Mapping[str, Any]], namespace: str = "default") -> int:
         """Create custom resources in bulk, with strict validation, and return how many.
 
-        Those without a namespace go to `namespace`. Each resource type is one transaction. Raises ApiError when
-        one would be refused: nothing of its type is written then.
+        Those without a namespace go to `namespace`. Each run of resources of one type is one transaction. Raises
+        ApiError when one would be refused: nothing of its run is written then.
         """
         _, handlers = self._running()
-        catalog = self._catalog
-        by_type: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
-        for given in resources:
-            where = (given.get("metadata") or {}).get("namespace") or namespace
-            by_type.setdefault((given["apiVersion"], given["kind"]), []).append((where, dict(given)))
+        options = WriteOptions(field_validation="Strict")
         count = 0
-        for (api_version, kind), items in by_type.items():
-            resource = catalog.of_object(api_version, kind) if catalog else None
+        for (api_version, kind), run in groupby(resources, key=lambda given: (given["apiVersion"], given["kind"])):
+            resource = self._catalog.of_object(api_version, kind) if self._catalog else None
             if resource is None:
                 raise ApiError(404, "NotFound", message=f"no resource type for {kind} in {api_version}")
-            placed = [(where if resource.namespaced else "", value) for where, value in items]
-            options = WriteOptions(field_validation="Strict")
-            count += handlers.operations.create_many(resource, placed, options=options)
+            items = ((_namespace_of(given, namespace, resource), _copied(given)) for given in run)
+            count += handlers.operations.create_many(resource, items, options=options)
         return count
 
     def _running(self) -> tuple[Store, ResourceHandlers]:
         if self._store is None or self._handlers is None:
             raise RuntimeError("the embedded cluster is not running")
         return self._store, self._handlers
+
+
+def _namespace_of(value: Mapping[str, Any], default: str, resource: Resource) -> str:
+    return ((value.get("metadata") or {}).get("namespace") or default) if resource.namespaced else ""
+
+
+def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = orjson.loads(orjson.dumps(value))
+    return copied
 
 
 def _is_loopback(host: str) -> bool:

@@ -126,6 +126,7 @@ class ResourceHandlers:
         current = self._operations.get(target.resource, target.namespace, target.name)
         value = orjson.loads(target.resource.served(current))
         patched, repeated = _patched(value, body, merge=request.content_type == _MERGE_PATCH)
+        shown = dumps(patched).decode()
         try:
             return self._update(request, target, Draft(patched, repeated), wanted=wanted)
         except ApiError as error:
@@ -133,7 +134,7 @@ class ResourceHandlers:
             _, marker, why = error.message.partition(f"cannot be handled as a {target.resource.kind}: ")
             if not marker:
                 raise
-            message = f"Invalid value: {quoted(dumps(patched).decode())}: {why}"
+            message = f"Invalid value: {quoted(shown)}: {why}"
             raise status.invalid("", "", name="", causes=[Cause("patch", "FieldValueInvalid", message)]) from error
 
     def _update(

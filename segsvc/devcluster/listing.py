@@ -78,20 +78,22 @@ def _page(
     if revision > store.revision:
         raise status.future_version(revision, store.revision)
     items: list[bytes] = []
-    last, beyond, remaining = "", False, 0
+    last, beyond = "", False
     for key, body in store.scan(resource.collection, prefix=prefix, start=start, at=revision):
         if not options.selector.matches(key, body):
             continue
         if limit and len(items) == limit:
             beyond = True
-            if not options.selector.selects_all:
-                break
-            remaining += 1
-            continue
+            break
         items.append(body)
         last = key
     if not beyond:
         return Page(items, revision)
-    resume = Continue(revision, last + "\0").encoded()
+    following = last + "\0"
     # As in Kubernetes, what is left is only counted when there is no selector.
-    return Page(items, revision, resume, remaining if options.selector.selects_all else None)
+    remaining = (
+        store.count(resource.collection, prefix=prefix, start=following, at=revision)
+        if options.selector.selects_all
+        else None
+    )
+    return Page(items, revision, Continue(revision, following).encoded(), remaining)

@@ -8,7 +8,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 
 from __future__ import annotations
 
-import copy
 import datetime
 import secrets
 import uuid
@@ -23,7 +22,7 @@ from segsvc.devcluster.resources import CRDS, collection_of, key_of
 from segsvc.devcluster.status import Cause, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from segsvc.devcluster.options import DeleteOptions, WriteOptions
     from segsvc.devcluster.resources import Catalog, Resource
@@ -54,7 +53,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A decoded request body, repeated keys listed."""
+    """A decoded request body, repeated keys listed. Operations take it over: it is theirs to change."""
 
     value: dict[str, Any]
     repeated: Sequence[str] = ()
@@ -91,17 +90,21 @@ class Operations:
 
         Raises ApiError, with nothing written, when one of them would be refused.
         """
-        pending: dict[str, Callable[[int], bytes]] = {}
-        for namespace, given in items:
-            value, _ = self._new(resource, namespace, Draft(given), options=options)
-            name = value["metadata"]["name"]
-            key = key_of(namespace, name)
-            if key in pending or self._store.get(resource.collection, key) is not None:
-                raise status.already_exists(resource, name, being_deleted=False)
-            pending[key] = _renderer(resource, value)
-        self._store.put_many(resource.collection, list(pending.items()))
+        taken: set[str] = set()
+
+        def prepared() -> Iterator[tuple[str, Callable[[int], bytes]]]:
+            for namespace, given in items:
+                value, _ = self._new(resource, namespace, Draft(given), options=options)
+                name = value["metadata"]["name"]
+                key = key_of(namespace, name)
+                if key in taken or self._store.get(resource.collection, key) is not None:
+                    raise status.already_exists(resource, name, being_deleted=False)
+                taken.add(key)
+                yield key, _renderer(resource, value)
+
+        self._store.put_many(resource.collection, prepared())
         self._after_write(resource)
-        return len(pending)
+        return len(taken)
 
     def replace(
         self, resource: Resource, namespace: str, name: str, *, draft: Draft, options: WriteOptions, part: str = ""
@@ -203,7 +206,7 @@ class Operations:
             causes.append(Cause("kind", "FieldValueInvalid", message))
         causes += objectmeta.problems(value["metadata"])
         causes += schema.validate(resource.schema, value)
-        if schema.has_rules(resource.schema):
+        if resource.has_rules:
             blocked = any(map(schema.blocks_rules, causes))
             causes += [schema.UNCHECKED] if blocked else schema.validate_rules(resource.schema, value)
         if not causes and resource.admit:
@@ -287,7 +290,7 @@ def _decoded(
     resource: Resource, namespace: str, draft: Draft, *, options: WriteOptions
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the object that `draft` means: pruned, without stray nulls, with defaults; and warnings."""
-    value = copy.deepcopy(draft.value)
+    value = draft.value
     if value.get("apiVersion", "") != resource.api_version:
         raise status.bad_request(
             f"the API version in the data ({value.get('apiVersion', '')}) does not match the expected API version "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from segsvc.devcluster.definitions import CRD_SCHEMA, admit_definition
+from segsvc.devcluster.schema import has_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ class Resource:
     short_names: Sequence[str] = ()
     categories: Sequence[str] = ()
     has_status: bool = False
+    has_rules: bool = False
     columns: Sequence[Column] = ()
     admit: Callable[[dict[str, Any]], list[Cause]] | None = field(default=None, repr=False)
     """Last word before validation: completes the object in place, returns what the schema cannot say."""
@@ -157,6 +159,7 @@ def _resources(crd: Mapping[str, Any]) -> Iterator[Resource]:
             namespaced=spec["scope"] == "Namespaced",
             schema=version["schema"]["openAPIV3Schema"],
             definition_uid=crd["metadata"]["uid"],
+            has_rules=has_rules(version["schema"]["openAPIV3Schema"]),
             has_status="status" in (version.get("subresources") or {}),
             columns=tuple(
                 Column(

@@ -44,6 +44,7 @@ UNCHECKED: Final = Cause(
     "existing errors to complete validation",
 )
 """Stands for the rules that are not evaluated because of another cause (see `blocks_rules`)."""
+_JUNCTORS: Final = frozenset({"allOf", "anyOf", "oneOf", "not"})
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
@@ -141,8 +142,9 @@ def validate(schema: Schema, value: object, *, path: str = "") -> list[Cause]:
 
 def validate_rules(schema: Schema, value: object, *, path: str = "") -> Iterator[Cause]:
     """Yield what breaks the CEL rules of `schema`, in which nothing else `blocks_rules`."""
-    for why in rules.broken(schema.get(_RULES, ()), value):
-        yield Cause(path, "FieldValueInvalid", f"Invalid value: {why}")
+    if _RULES in schema:
+        for why in rules.broken(schema[_RULES], value):
+            yield Cause(path, "FieldValueInvalid", f"Invalid value: {why}")
     for step, inner, item in _inside(schema, value):
         yield from validate_rules(inner, item, path=f"{path}{step}" if path else step.removeprefix("."))
 
@@ -205,6 +207,8 @@ def _choices(schema: Schema, value: object, path: str) -> Iterator[Cause]:
 
 def _combined(schema: Schema, value: object, path: str) -> Iterator[Cause]:
     """Check the junctors; what they say themselves stands under no field, as in kube-openapi."""
+    if _JUNCTORS.isdisjoint(schema):
+        return
 
     def found(key: str) -> list[list[Cause]]:
         return [validate(inner, value, path=path) for inner in schema.get(key, ())]

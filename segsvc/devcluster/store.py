@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 DEFAULT_HISTORY = 10_000
 
@@ -124,8 +124,11 @@ class Store:
         self._commit([Event(revision, collection, key, body, self.get(collection, key), deleted=False)])
         return body
 
-    def put_many(self, collection: str, items: Sequence[tuple[str, Callable[[int], bytes]]]) -> None:
-        """Write objects under keys that are all new, each with a revision of its own, in one transaction."""
+    def put_many(self, collection: str, items: Iterable[tuple[str, Callable[[int], bytes]]]) -> None:
+        """Write objects under keys that are all new, each with a revision of its own, in one transaction.
+
+        Nothing is written when `items` raises.
+        """
         self._commit(
             [
                 Event(revision, collection, key, render(revision), None, deleted=False)
@@ -160,6 +163,20 @@ class Store:
             body = changed[key] if key in changed else objects[key]
             if body is not None:
                 yield key, body
+
+    def count(self, collection: str, *, prefix: str, start: str, at: int) -> int:
+        """Return how many objects `scan` would yield, without going through them all. Raises CompactedError."""
+        known = self._collections.get(collection, _Collection())
+        # The least text that is greater than all that begin with the prefix.
+        beyond = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else None
+        first = bisect_left(known.keys, max(prefix, start))
+        last = bisect_left(known.keys, beyond) if beyond else len(known.keys)
+        then = sum(
+            (body is not None) - (key in known.objects)
+            for key, body in self._undone(collection, at).items()
+            if key.startswith(prefix) and key >= start
+        )
+        return max(0, last - first) + then
 
     def events_after(self, revision: int) -> Sequence[Event]:
         """Return all events newer than `revision`; raises CompactedError when some of them are forgotten."""

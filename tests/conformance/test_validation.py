@@ -34,8 +34,8 @@ UNCHECKED = (
     "<nil>",
     "FieldValueInvalid",
     (
-        "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing "
-        "errors to complete validation"
+        "Invalid value: null: some validation rules were not checked because the object was invalid; correct the "
+        "existing errors to complete validation"
     ),
 )
 INVALID, MISTYPED, REQUIRED = "FieldValueInvalid", "FieldValueTypeInvalid", "FieldValueRequired"
