@@ -13,11 +13,14 @@ import structlog
 from segsvc import __version__
 from segsvc.app import Application, TaskEnded, run
 from segsvc.cluster.errors import ClusterConfigInvalid
-from segsvc.dev import DevOptions, StartError, settings_for, surroundings
 from segsvc.settings import SettingError, Settings
 from segsvc.telemetry import configure_logging
 
 _log = structlog.get_logger()
+
+
+class CannotStart(Exception):
+    """What a command needs is not to be had; the text says what and why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work = _serve(options) if options.command == "serve" else _dev(options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(work)
-    except (SettingError, StartError, ClusterConfigInvalid, OSError) as error:
+    except (SettingError, CannotStart, ClusterConfigInvalid, OSError) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
     except TaskEnded as error:
@@ -65,6 +68,9 @@ async def _serve(_: argparse.Namespace) -> None:
 
 
 async def _dev(options: argparse.Namespace) -> None:
+    # not at the top: `serve` is to load nothing of the emulator, which takes as long to import as all of the service
+    from segsvc.dev import DevOptions, StartError, settings_for, surroundings  # noqa: PLC0415
+
     configure_logging(os.environ.get("SEGSVC_LOG_LEVEL", "warning"), "console")
     chosen = DevOptions(
         host=options.host,
@@ -74,9 +80,12 @@ async def _dev(options: argparse.Namespace) -> None:
         data=options.data,
         segments=options.segments,
     )
-    async with surroundings(chosen) as around, run(settings_for(chosen, around)) as application:
-        print(around.greeting(application.url, application.ops_url), flush=True)
-        await _until_told(application)
+    try:
+        async with surroundings(chosen) as around, run(settings_for(chosen, around)) as application:
+            print(around.greeting(application.url, application.ops_url), flush=True)
+            await _until_told(application)
+    except StartError as error:
+        raise CannotStart(str(error)) from None
 
 
 async def _until_told(application: Application) -> None:
