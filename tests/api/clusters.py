@@ -137,25 +137,29 @@ class Call:
         return self.method != "GET"
 
 
+class Lost(Exception):
+    """Raised by a test's hook: the connection breaks here."""
+
+
 class Relay:
     """Stands between the service and its cluster; passes everything on, remembers it, and interferes when told to.
 
     `before` is awaited before a call is passed on, `after` when the cluster has answered and the service has not
-    heard of it. While `watching` is clear, no event of a watch comes through. A relay that is cut answers nothing.
+    heard of it. While `watching` is clear, no event of a watch comes through. A relay that is cut takes no connections.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._streams: set[asyncio.Task[Any]] = set()
-        self._cut = asyncio.Event()
+        self._site: web.TCPSite | None = None
         self.calls: list[Call] = []
         self.before: Callable[[Call], Awaitable[None]] | None = None
         self.after: Callable[[Call], Awaitable[None]] | None = None
         self.watching = asyncio.Event()
         self.watching.set()
         self.url = ""
+        self._port = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(connector=self._cluster.connector(), auto_decompress=False)
@@ -163,12 +167,13 @@ class Relay:
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await self._listen(self._runner, 0)
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cut()
+        await self.cut()
         if self._runner is not None:
             await self._runner.cleanup()
         if self._session is not None:
@@ -178,22 +183,32 @@ class Relay:
     def writes(self) -> list[Call]:
         return [call for call in self.calls if call.is_write]
 
-    def cut(self) -> None:
-        """Break every connection, and each that is tried from now on."""
-        self._cut.set()
-        for stream in self._streams:
-            stream.cancel()
+    async def cut(self) -> None:
+        """Break every connection, and refuse new ones."""
+        if self._site is not None and self._runner is not None and self._runner.server is not None:
+            await self._site.stop()
+            for connection in self._runner.server.connections:
+                connection.force_close()
+        self._site = None
 
-    def mend(self) -> None:
-        self._cut.clear()
+    async def mend(self) -> None:
+        """Take connections again."""
+        assert self._runner is not None
+        await self._listen(self._runner, self._port)
+
+    async def _listen(self, runner: web.AppRunner, port: int) -> None:
+        self._site = web.TCPSite(runner, "127.0.0.1", port)
+        await self._site.start()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         call = Call(request.method, request.path_qs)
         self.calls.append(call)
-        if self.before is not None:
-            await self.before(call)
-        if self._cut.is_set() or self._session is None:
+        try:
+            if self.before is not None:
+                await self.before(call)
+        except Lost:
             return _broken(request)
+        assert self._session is not None
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -209,9 +224,10 @@ class Relay:
             if call.is_watch:
                 return await self._stream(request, upstream)
             body = await upstream.read()
-            if self.after is not None:
-                await self.after(call)
-            if self._cut.is_set():
+            try:
+                if self.after is not None:
+                    await self.after(call)
+            except Lost:
                 return _broken(request)
             names = ("Content-Type", "Content-Encoding", "Retry-After")
             kept = {name: upstream.headers[name] for name in names if name in upstream.headers}
@@ -220,17 +236,9 @@ class Relay:
     async def _stream(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         response = web.StreamResponse(status=upstream.status, headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        task = asyncio.current_task()
-        assert task is not None
-        self._streams.add(task)
-        try:
-            async for chunk in upstream.content.iter_any():
-                await self.watching.wait()
-                await response.write(chunk)
-        except (asyncio.CancelledError, ConnectionError):
-            _broken(request)
-        finally:
-            self._streams.discard(task)
+        async for chunk in upstream.content.iter_any():
+            await self.watching.wait()
+            await response.write(chunk)
         return response
 
 
