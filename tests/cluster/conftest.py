@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -24,7 +25,7 @@ from tests.api.clusters import Cluster, Relay, Resources
 from tests.support.envtest import RealCluster, unique_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import Protocol
@@ -139,12 +140,17 @@ async def api(connected: Connect, cluster: Cluster) -> AsyncIterator[SegmentApi]
 
 @asynccontextmanager
 async def following(
-    api: SegmentApi, metrics: Metrics, *, write_seconds: float = 9.0, **options: Any
+    api: SegmentApi,
+    metrics: Metrics,
+    *,
+    write_seconds: float = 9.0,
+    write_clock: Callable[[], float] = time.monotonic,
+    **options: Any,
 ) -> AsyncIterator[Follower]:
     """A reflector at work, which pauses for hundredths of a second where it would for seconds."""
     store = SegmentStore()
     reflector = Reflector(api, store, metrics=metrics, backoff=Backoff(base=0.02, cap=0.1), **options)
-    writer = SegmentWriter(api, store, metrics=metrics, seconds=write_seconds)
+    writer = SegmentWriter(api, store, metrics=metrics, seconds=write_seconds, clock=write_clock)
     follower = Follower(api, store, reflector, writer, metrics)
     store.listen(lambda _: follower.news.set())
     task = asyncio.create_task(reflector.run())

@@ -112,10 +112,10 @@ async def test_after_an_outage_the_watch_goes_on_where_it_was(
     await resources.create("stays")
     async with connected(relay) as api, following(api, metrics) as follower:
         await follower.until_it_shows(stays="stays")
-        relay.cut()
+        await relay.cut()
         await resources.create("created-meanwhile")
         await resources.delete("stays")
-        relay.mend()
+        await relay.mend()
         await follower.until_it_shows(stays=None, **{"created-meanwhile": "created-meanwhile"})
 
         assert sample(metrics, "segsvc_relists_total", reason="start") == 1
@@ -129,12 +129,12 @@ async def test_while_the_cluster_is_away_the_store_shows_what_it_had_and_grows_o
     await resources.create("demo")
     async with connected(relay) as api, following(api, metrics, clock=lambda: now) as follower:
         await follower.until_it_shows(demo="demo")
-        relay.cut()
+        await relay.cut()
         now = 100.0
 
         assert follower.reflector.age() == 100.0
         assert follower.store.get("demo") is not None
-        relay.mend()
+        await relay.mend()
         await resources.create("back")
         await follower.until_it_shows(back="back")
         assert follower.reflector.age() == 0.0
@@ -331,5 +331,5 @@ async def test_listing_many_objects_leaves_others_their_turn(connected: Connect,
             await follower.until_it_shows(**{"demo-02999": "demo-02999"})
             ticking.cancel()
 
-    # unbroken, decoding would be nearly all of the time
-    assert max(gaps) < sum(gaps) / 3
+    # decoding takes some tenths of a second; unbroken, it would be one of a handful of long gaps
+    assert sum(gap > 0.004 for gap in gaps) > 10

@@ -13,7 +13,7 @@ from segsvc.cluster.errors import AlreadyExists, ClusterForbids, ClusterUnavaila
 from segsvc.domain.codec import decode
 from segsvc.domain.errors import AccessDenied, SegmentModified, SegmentNotFound
 from segsvc.domain.segment import Author, Roles, Segment
-from tests.api.clusters import Call, Relay, Resources, revision_of
+from tests.api.clusters import Call, Lost, Relay, Resources, revision_of
 from tests.cluster.conftest import following, sample
 from tests.support.scripted import (
     ScriptedCluster,
@@ -70,7 +70,9 @@ async def test_a_write_shows_in_the_store_before_its_caller_hears_of_it(
     follower: Follower, resources: Resources
 ) -> None:
     created = await follower.writer.create(a_segment(), dry_run=False)
-    assert follower.store.get("demo") is created
+    shown = follower.store.get("demo")
+    assert shown is not None
+    assert (shown.display_name, shown.version) == ("Demo", created.version)
     assert decode(await resources.get("demo")) == a_segment()
 
     updated = await follower.writer.update("demo", renamed, dry_run=False)
@@ -250,25 +252,26 @@ async def test_checks_run_again_on_the_version_that_came_between(
 async def test_a_writer_that_keeps_losing_is_told_so(
     connected: Connect, relay: Relay, metrics: Metrics, resources: Resources
 ) -> None:
-    changes = 0
+    now = 0.0
 
     async def interfere(call: Call) -> None:
-        nonlocal changes
+        nonlocal now
         if call.is_write:
-            changes += 1
-            await resources.annotate("demo", description=str(changes))
+            now += 2
+            await resources.annotate("demo", description=str(now))
 
     await resources.create("demo")
-    async with connected(relay) as api, following(api, metrics, write_seconds=2.3) as follower:
+    async with connected(relay) as api, following(api, metrics, write_clock=lambda: now) as follower:
         relay.before = interfere
         with pytest.raises(SegmentModified) as updating:
             await follower.writer.update("demo", renamed, dry_run=False)
         with pytest.raises(SegmentModified) as deleting:
             await follower.writer.delete("demo", allow, dry_run=False)
 
+    # nine seconds, of which two are kept for looking
+    assert [call.method for call in relay.writes] == ["PUT"] * 4 + ["DELETE"] * 4
     assert not updating.value.precondition
     assert not deleting.value.precondition
-    assert changes > 4
     assert (await resources.get("demo"))["metadata"]["annotations"]["segment.grnry.io/display-name"] == "demo"
 
 
@@ -299,14 +302,11 @@ async def losing_answers(connected: Connect, relay: Relay, metrics: Metrics) -> 
     async def lose(call: Call) -> None:
         if call.is_write:
             relay.after = None
-            relay.cut()
-
-    async def mend(_call: Call) -> None:
-        relay.mend()
+            raise Lost
 
     async with connected(relay) as api, following(api, metrics) as follower:
         await follower.until_it_shows()
-        relay.before, relay.after = mend, lose
+        relay.after = lose
         yield follower
 
 
@@ -376,8 +376,10 @@ DELETED = answer({"kind": "Status", "status": "Success"})
 
 
 @asynccontextmanager
-async def writing_to(script: ScriptedCluster, connected: Connect, metrics: Metrics) -> AsyncIterator[Follower]:
-    async with script as cluster, connected(cluster) as api, following(api, metrics, write_seconds=3.0) as follower:
+async def writing_to(
+    script: ScriptedCluster, connected: Connect, metrics: Metrics, *, seconds: float = 9.0
+) -> AsyncIterator[Follower]:
+    async with script as cluster, connected(cluster) as api, following(api, metrics, write_seconds=seconds) as follower:
         await follower.until_it_shows(demo="demo")
         yield follower
 
@@ -399,7 +401,7 @@ async def test_a_write_that_was_not_carried_out_is_sent_again(connected: Connect
 
 async def test_a_write_whose_outcome_stays_unclear_says_so(connected: Connect, metrics: Metrics) -> None:
     script = ScriptedCluster(**LIVE, get=[answer(HELD), BUSY], replace=[hang])
-    async with writing_to(script, connected, metrics) as follower:
+    async with writing_to(script, connected, metrics, seconds=2.5) as follower:
         before = asyncio.get_running_loop().time()
         with pytest.raises(ClusterUnavailable) as raised:
             await follower.writer.update("demo", renamed, dry_run=False)
@@ -535,7 +537,7 @@ async def test_a_write_is_finished_for_a_caller_that_leaves(
 
 async def test_draining_waits_no_longer_than_told(connected: Connect, metrics: Metrics, logged: list[Any]) -> None:
     script = ScriptedCluster(**LIVE, get=[hang])
-    async with writing_to(script, connected, metrics) as follower:
+    async with writing_to(script, connected, metrics, seconds=2.5) as follower:
         updating = asyncio.create_task(follower.writer.update("demo", renamed, dry_run=False))
         await script.count("get", 1)
 
