@@ -136,6 +136,8 @@ class Handlers:
         revision = await self._service.delete(
             principal, request.match_info["id"], precondition=expected, dry_run=asked.dry_run
         )
+        if asked.dry_run:
+            revision = self._service.revision  # nothing is gone; this is what the answer goes by
         headers = {} if revision is None else {"X-Revision": str(revision)}
         return web.Response(status=204, headers=headers)
 

@@ -26,14 +26,9 @@ from segsvc.domain.schema import (
     WholeNumber,
 )
 from segsvc.web.openapi import schemas
+from segsvc.web.openapi.patterns import LONGEST_SUBDOMAIN, NOT_BLANK, SUBDOMAIN
 
 JsonSchema = dict[str, Any]
-
-SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-"""A DNS-1123 subdomain, as `segsvc.domain.ids.is_subdomain` takes it."""
-
-LONGEST_NAME = 253
-"""How long the name of a Kubernetes resource can be; one made by other means may be longer than ours."""
 
 # innermost first: apispec refers to what it knows by its name here, and would invent one for what it does not
 _COMPONENTS: Mapping[str, type[Schema]] = {
@@ -76,7 +71,7 @@ def add_schemas(spec: APISpec, plugin: MarshmallowPlugin) -> None:
         spec.components.schema(name, component, schema=schema)
     known = spec.components.schemas
     _accept_published_spelling(known["Data"])
-    known["SegmentBody"]["properties"]["id"] |= {"pattern": SUBDOMAIN, "maxLength": LONGEST_NAME}
+    known["SegmentBody"]["properties"]["id"] |= {"pattern": SUBDOMAIN, "maxLength": LONGEST_SUBDOMAIN}
     spec.components.schema(
         "NewSegmentBody",
         {
@@ -103,7 +98,7 @@ def _custom_field(converter: Any, field: fields.Field[Any], **_kwargs: object) -
     """Describe a field of our own; apispec merges this with what it finds itself (choices, descriptions)."""
     match field:
         case Text():
-            return {"type": "string", **({} if field.blank else {"pattern": r"\S"})}
+            return {"type": "string", **({} if field.blank else {"pattern": NOT_BLANK})}
         case Texts():
             return {
                 "type": "array",

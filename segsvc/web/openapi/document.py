@@ -30,7 +30,7 @@ path does not have is answered with 405 and `Allow` (the response `MethodNotAllo
 ## Strictness
 Query parameters that are not described here are refused, with a hint at the likely name; those that begin with `_`
 are ignored, for caches and gateways. Parameters are given once, but for `label`; numbers are ASCII digits. Unknown
-properties of a body are refused too.
+properties of a body are refused too, and so are whole numbers with a fraction (`1.0`).
 
 ## Reading what was written
 Each answer to a read or a write carries `X-Revision`. The replica that answered a write shows it at once; to see it

@@ -7,11 +7,9 @@ from apispec import APISpec
 
 from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH
 from segsvc.index.query import SORTS
-from segsvc.web.openapi.conversion import LONGEST_NAME, SUBDOMAIN
 from segsvc.web.openapi.examples import ENTITY_TAG, TRACE_ID
+from segsvc.web.openapi.patterns import ENTITY_TAGS, LONGEST_SUBDOMAIN, SUBDOMAIN
 from segsvc.web.params import DEFAULT_PAGESIZE, MAX_NUMBER, MAX_SEARCH
-
-_ENTITY_TAG = r'(W/)?"[!#-~]+"'
 
 CONFIGURED_PAGESIZE = 1000
 """The highest page size where the service is not told another."""
@@ -22,7 +20,7 @@ ON_EVERY_REQUEST = ("Action", "AcceptEncoding", "Traceparent")
 
 def add_parameters(spec: APISpec) -> None:
     """Put all parameters and the security schemes into the document."""
-    existing_id = {"type": "string", "pattern": SUBDOMAIN, "maxLength": LONGEST_NAME}
+    existing_id = {"type": "string", "pattern": SUBDOMAIN, "maxLength": LONGEST_SUBDOMAIN}
     new_id = {"type": "string", "pattern": SUBDOMAIN, "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
 
     def add(name: str, location: str, schema: dict[str, Any], description: str, **more: Any) -> None:
@@ -106,7 +104,7 @@ def add_parameters(spec: APISpec) -> None:
     add(
         "If-Match",
         "header",
-        {"type": "string", "pattern": rf"^(\*|{_ENTITY_TAG}(\s*,\s*{_ENTITY_TAG})*)$"},
+        {"type": "string", "pattern": ENTITY_TAGS},
         "Write only if the segment still has one of these entity tags (`*`: if it exists); else 412. Without it the "
         "last writer wins.",
         example=ENTITY_TAG,

@@ -6,6 +6,7 @@ from typing import Any
 
 from apispec import APISpec
 
+from segsvc.web.openapi import patterns
 from segsvc.web.openapi.conversion import ref
 from segsvc.web.openapi.examples import ENTITY_TAG, PAGE_LINKS, SEGMENT_ID, TRACE_ID, named
 from segsvc.web.representation import VARY
@@ -22,7 +23,7 @@ def _header(description: str, schema: dict[str, Any], example: object, *, requir
 
 _HEADERS: Mapping[str, dict[str, Any]] = {
     "X-Trace-Id": _header(
-        "Leads to this request in the service's log.", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, TRACE_ID
+        "Leads to this request in the service's log.", {"type": "string", "pattern": patterns.TRACE_ID}, TRACE_ID
     ),
     "X-Revision": _header(
         "The Kubernetes resourceVersion that this answer reflects; give it as `minRevision` to read at least as much "
@@ -34,7 +35,7 @@ _HEADERS: Mapping[str, dict[str, Any]] = {
     "ETag": _header(
         "Stands for what the caller sees, links left out: it changes when that does, and is the same on every replica. "
         "An encoding adds a suffix, which conditional requests see through.",
-        {"type": "string", "pattern": '^"[0-9a-f]{32}(-gzip)?"$'},
+        {"type": "string", "pattern": patterns.ENTITY_TAG},
         ENTITY_TAG,
     ),
     "Cache-Control": _header("Ask whether it still holds before you use what you kept.", _TEXT, "private, no-cache"),

@@ -8,9 +8,7 @@ from marshmallow import EXCLUDE, Schema, fields, validate
 
 from segsvc.domain.schema import DataSchema, StrictSchema
 from segsvc.web.openapi.examples import SEGMENT_ID
-
-_TIMESTAMP = r"^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3})?$"
-_HEX_ID = r"^[0-9a-f]{32}$"
+from segsvc.web.openapi.patterns import NOT_BLANK, TIMESTAMP, TRACE_ID
 
 ERROR_TYPES = (
     "bad_parameter_value",
@@ -56,10 +54,10 @@ class AuthorSchema(AnswerSchema):
 class SegmentMetadataSchema(AnswerSchema):
     """What people call the segment, and its history. Times are UTC without a zone, in milliseconds."""
 
-    displayName = _text("Never blank.", pattern=r"\S", example="Demo Segment")  # noqa: N815
+    displayName = _text("Never blank.", pattern=NOT_BLANK, example="Demo Segment")  # noqa: N815
     description = _text("May be empty.")
-    createdAt = _text("When it was created.", pattern=_TIMESTAMP, example="2020-03-18T18:08:31.850")  # noqa: N815
-    modifiedAt = _text("When it was last replaced; empty: never.", pattern=_TIMESTAMP, example="")  # noqa: N815
+    createdAt = _text("When it was created.", pattern=TIMESTAMP, example="2020-03-18T18:08:31.850")  # noqa: N815
+    modifiedAt = _text("When it was last replaced; empty: never.", pattern=TIMESTAMP, example="")  # noqa: N815
     createdBy = fields.Nested(AuthorSchema, required=True)  # noqa: N815
     modifiedBy = fields.Nested(AuthorSchema, required=True)  # noqa: N815
 
@@ -111,8 +109,8 @@ class SegmentListSchema(AnswerSchema):
 class ExportMetadataSchema(StrictSchema):
     """What people call the segment; a blank description is left out."""
 
-    displayName = _text("Never blank.", pattern=r"\S", example="Demo Segment")  # noqa: N815
-    description = _text("Not blank.", required=False, pattern=r"\S")
+    displayName = _text("Never blank.", pattern=NOT_BLANK, example="Demo Segment")  # noqa: N815
+    description = _text("Not blank.", required=False, pattern=NOT_BLANK)
 
 
 class ExportRolesSchema(StrictSchema):
@@ -155,7 +153,7 @@ class ErrorSchema(AnswerSchema):
     )
     traceId = _text(  # noqa: N815
         "Leads to this request in the service's log: the trace id of the caller's `traceparent`, else one made for it.",
-        pattern=_HEX_ID,
+        pattern=TRACE_ID,
     )
     invalidParams = fields.List(  # noqa: N815
         fields.Nested(InvalidParamSchema),
