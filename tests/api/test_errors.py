@@ -175,13 +175,11 @@ class TestBodiesThatAreNone:
             b"\x00",
         ],
     )
-    async def test_anything_else_is_400(self, service: Deployment, editor: Client, sent: bytes) -> None:
-        before = await service.cluster_calls()
+    async def test_anything_else_is_400(self, editor: Client, sent: bytes) -> None:
         answer = await editor.request("POST", "/segments", body=sent)
         assert answer.status == 400
         assert answer.json["type"] == "bad_parameter_value"
         assert list(answer.problems) == ["body"]
-        assert await service.cluster_calls() == before
 
     async def test_the_duplicate_key_is_named(self, editor: Client) -> None:
         sent = json.dumps(body()).replace('"displayName"', '"displayName": "First", "displayName"').encode()
