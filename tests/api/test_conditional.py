@@ -173,6 +173,13 @@ class TestIfNoneMatch:
         await alone.editor.replace("seg-1", body("Changed"))
         assert (await alone.editor.list(headers={"If-None-Match": page.etag})).status == 200
 
+    async def test_the_description_of_the_api_too(self, editor: Client) -> None:
+        plain, zipped = await editor.get("/openapi.json"), await editor.get("/openapi.json", headers=GZIP)
+        assert zipped.json == plain.json
+        assert zipped.etag != plain.etag
+        for tag in (plain.etag, zipped.etag):
+            assert (await editor.get("/openapi.json", headers={"If-None-Match": tag})).status == 304
+
     @pytest.mark.parametrize(("had", "accepts"), [(GZIP, {}), ({}, GZIP), (GZIP, GZIP)])
     async def test_the_suffix_of_an_encoding_is_seen_through(
         self, editor: Client, had: dict[str, str], accepts: dict[str, str]

@@ -18,7 +18,7 @@ import pytest
 from segsvc.cli import main
 from tests.api.bodies import EDITOR, VIEWER, body, with_env
 from tests.api.client import Client
-from tests.api.clusters import Relay, Resources
+from tests.api.clusters import DISPLAY_NAME, GROUP, Relay, Resources, revision_of
 from tests.api.process import Running, outcome, running
 from tests.api.waiting import until
 from tests.support.envtest import unique_namespace
@@ -62,7 +62,12 @@ class Served:
 def settings(cluster: Cluster, issuer: TokenIssuer, tmp_path: Path) -> dict[str, str]:
     namespace = unique_namespace("serve")
     kubeconfig = cluster.write_kubeconfig(tmp_path / "kubeconfig", namespace=namespace)
-    return {**NO_PORT, "KUBECONFIG": str(kubeconfig), "SEGSVC_OIDC_ISSUER": issuer.issuer}
+    return {
+        **NO_PORT,
+        "KUBECONFIG": str(kubeconfig),
+        "SEGSVC_NAMESPACE": namespace,
+        "SEGSVC_OIDC_ISSUER": issuer.issuer,
+    }
 
 
 @asynccontextmanager
@@ -219,6 +224,33 @@ class TestServe:
             assert hidden not in text
 
     @ONE_CLUSTER
+    async def test_an_incompatible_resource_is_logged_once_per_version_with_the_reason(
+        self,
+        cluster: Cluster,
+        admin: aiohttp.ClientSession,
+        settings: dict[str, str],
+        issuer: TokenIssuer,
+        http: aiohttp.ClientSession,
+    ) -> None:
+        resources = Resources(admin, cluster, settings["SEGSVC_NAMESPACE"])
+        bad = {DISPLAY_NAME: "x", f"{GROUP}/labels": SECRET}
+        versions = [revision_of(await resources.create("bad", annotations=bad))]
+        async with serving(settings, issuer, http) as served:
+            await until(served.is_ready)
+            versions.append(revision_of(await resources.annotate("bad", description="still bad")))
+            assert (await served.editor.read("bad", minRevision=versions[-1])).status == 404
+            assert (await served.editor.replace("bad", body())).status == 404
+            versions.append(revision_of(await resources.annotate("bad", roles="[")))
+            assert (await served.editor.list(minRevision=versions[-1])).json["totalCount"] == 0
+            served.process.tell(signal.SIGTERM)
+            assert await served.process.ended() == 0
+        logged = [event for event in served.process.events if event["event"] == "incompatible_resource"]
+        assert [event["resource_version"] for event in logged] == versions
+        assert {event["id"] for event in logged} == {"bad"}
+        assert all("segment.grnry.io/" in event["reason"] for event in logged)
+        assert SECRET not in "".join(served.process.err)
+
+    @ONE_CLUSTER
     async def test_until_the_index_is_filled_it_is_not_ready_and_answers_503(
         self, cluster: Cluster, settings: dict[str, str], issuer: TokenIssuer, http: aiohttp.ClientSession, relay: Relay
     ) -> None:
@@ -228,7 +260,7 @@ class TestServe:
             await filled.wait()
 
         relay.before = hold
-        namespace = unique_namespace("serve")
+        namespace = settings["SEGSVC_NAMESPACE"]
         cluster.write_kubeconfig(Path(settings["KUBECONFIG"]), namespace=namespace, url=relay.url)
         async with serving(settings, issuer, http) as served:
             status, reason = await served.ops("/readyz")
@@ -259,7 +291,7 @@ class TestServe:
         http: aiohttp.ClientSession,
         relay: Relay,
     ) -> None:
-        namespace = unique_namespace("serve")
+        namespace = settings["SEGSVC_NAMESPACE"]
         cluster.write_kubeconfig(Path(settings["KUBECONFIG"]), namespace=namespace, url=relay.url)
         arrived, proceed = asyncio.Event(), asyncio.Event()
 
