@@ -112,7 +112,7 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
             on_fetch=lambda outcome: metrics.key_fetches.labels(outcome).inc(),
         )
         reflector = Reflector(api, store, metrics=metrics)
-        writer = SegmentWriter(api, store, metrics=metrics)
+        writer = SegmentWriter(api, store)
         application = Application(store, reflector, metrics)
         verifier = TokenVerifier(
             keys,
@@ -137,7 +137,7 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
         application.ops_url = await _listen(
             stack, create_ops_application(application.probes(), metrics), settings.host, settings.ops_port
         )
-        stack.push_async_callback(writer.drain, GRACE)
+        stack.push_async_callback(service.drain, GRACE)
         application.url = await _listen(stack, create_application(handlers), settings.host, settings.port)
         stack.callback(application.begin_stop)
         _log.info("started", url=application.url, ops_url=application.ops_url, namespace=namespace)

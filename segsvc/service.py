@@ -1,15 +1,17 @@
 """The use cases: list, read, create, replace and delete segments, with the checks in their order. Knows no HTTP.
 
 Reads are answered from the index. Writes go to the cluster first, on the version whose roles were checked, and
-their results are in the index before the caller has an answer.
+their results are in the index before the caller has an answer. A write runs in a task of its own: a caller who goes
+away leaves none half done, nor one without its line in the log.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import structlog
 
@@ -36,6 +38,9 @@ from segsvc.telemetry import Metrics
 
 MAX_DRAWS = 5
 """How often the random part of an id is drawn before a collision is believed."""
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 _log = structlog.get_logger()
 
@@ -73,6 +78,18 @@ class Precondition:
             raise SegmentModified(segment.id, precondition=True)
 
 
+def _unbroken(
+    use_case: Callable[Concatenate["SegmentService", _Given], Coroutine[Any, Any, _Result]],
+) -> Callable[Concatenate["SegmentService", _Given], Coroutine[Any, Any, _Result]]:
+    """Let a use case run to its end, its line in the log included, whatever becomes of the caller."""
+
+    @wraps(use_case)
+    async def run(self: "SegmentService", /, *given: _Given.args, **named: _Given.kwargs) -> _Result:
+        return await asyncio.shield(self.begin(use_case(self, *given, **named)))
+
+    return run
+
+
 class SegmentService:
     """What callers can do with segments. ``now`` is the wall clock, ``draw`` makes the random part of an id."""
 
@@ -92,6 +109,7 @@ class SegmentService:
         self._draw = draw
         self._selector = Selector(store)
         self._waiting: set[tuple[int, asyncio.Future[None]]] = set()
+        self._writes: set[asyncio.Task[Any]] = set()
         store.listen(self._wake)
 
     # --- reads
@@ -148,6 +166,7 @@ class SegmentService:
         if not may_create(principal.roles):
             raise AccessDenied
 
+    @_unbroken
     async def create(self, principal: Principal, body: object, *, ids: Sequence[str], dry_run: bool) -> Entry:
         """Create a segment.
 
@@ -173,6 +192,7 @@ class SegmentService:
                     return entry
             raise AssertionError("unreachable")
 
+    @_unbroken
     async def replace(
         self, principal: Principal, segment_id: str, body: object, *, precondition: Precondition | None, dry_run: bool
     ) -> Entry:
@@ -192,6 +212,7 @@ class SegmentService:
             audit.revision = entry.version.revision
             return entry
 
+    @_unbroken
     async def delete(
         self, principal: Principal, segment_id: str, *, precondition: Precondition | None, dry_run: bool
     ) -> int | None:
@@ -206,7 +227,21 @@ class SegmentService:
             )
             return audit.revision
 
+    async def drain(self, seconds: float) -> None:
+        """Wait for the writes that are under way, those whose callers are gone too, but no longer than this."""
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=seconds)
+            if late:
+                _log.error("writes_abandoned", count=len(late))
+
     # --- inside
+
+    def begin(self, write: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Start a write in a task of its own, which `drain` waits for."""
+        task = asyncio.create_task(write)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        return task
 
     def _wake(self, revision: int) -> None:
         for asked, reached in self._waiting:

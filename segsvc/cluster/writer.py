@@ -4,16 +4,15 @@ An update or delete is carried out on exactly the version that the caller's chec
 attempt, against the resource as the cluster has it, and the cluster refuses the write when the resource has moved on.
 (The API server's own GuaranteedUpdate does the same.)
 
-A write runs in a task of its own and is finished even when its caller goes away. When its outcome is unclear, because
-an answer never came, the resource is looked at before anything is said or tried again: what was sent is recognised by
-its content, since it names its author and its time to the millisecond. Dry runs never touch the store.
+When the outcome of a write is unclear, because an answer never came, the resource is looked at before anything is said
+or tried again: what was sent is recognised by its content, since it names its author and its time to the millisecond.
+Dry runs never touch the store. A write must not be cancelled halfway: whoever calls sees to that.
 """
 
-import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -29,16 +28,13 @@ from segsvc.cluster.errors import (
 )
 from segsvc.cluster.observed import identity, is_leaving, observed, segment_of
 from segsvc.domain.codec import Incompatible, encode
-from segsvc.domain.errors import DomainError, SegmentModified, SegmentNotFound
+from segsvc.domain.errors import SegmentModified, SegmentNotFound
 from segsvc.domain.segment import JsonObject, Segment
 from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.store import SegmentStore
-from segsvc.telemetry import Metrics
 
 WRITE_SECONDS = 9.0
 """What a write may take in all, attempts and pauses together: less than gateways wait."""
-
-_Result = TypeVar("_Result")
 
 log = structlog.get_logger(__name__)
 
@@ -51,22 +47,20 @@ class SegmentWriter:
         api: SegmentApi,
         store: SegmentStore,
         *,
-        metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
         seconds: float = WRITE_SECONDS,
     ) -> None:
         self._api = api
         self._store = store
-        self._metrics = metrics
         self._clock = clock
         self._uniform = uniform
         self._seconds = seconds
-        self._running: set[asyncio.Task[Any]] = set()
 
     async def create(self, segment: Segment, *, dry_run: bool) -> Entry:
         """Create a segment and return it as stored. Raises AlreadyExists, InvalidResource, ResourceTooLarge."""
-        return await self._finished("create", segment.id, self._create(segment, self._attempts(dry_run), dry_run))
+        with self._writing(segment.id):
+            return await self._create(segment, self._attempts(dry_run), dry_run)
 
     async def update(self, segment_id: str, change: Callable[[Segment], Segment], *, dry_run: bool) -> Entry:
         """Replace a segment by what ``change`` makes of it, and return it as stored.
@@ -75,55 +69,30 @@ class SegmentWriter:
         Raises SegmentNotFound for a resource that is absent, incompatible or being deleted; SegmentModified when others
         kept winning; InvalidResource and ResourceTooLarge.
         """
-        steps = self._update(segment_id, change, self._attempts(dry_run), dry_run)
-        return await self._finished("replace", segment_id, steps)
+        with self._writing(segment_id):
+            return await self._update(segment_id, change, self._attempts(dry_run), dry_run)
 
     async def delete(self, segment_id: str, check: Callable[[Segment], None], *, dry_run: bool) -> int | None:
         """Delete a segment; return a resourceVersion at which it is gone, None for a dry run or where it is not known.
 
         ``check`` is called as ``change`` is in `update`, and errors are as there. A delete that happened raises none.
         """
-        steps = self._delete(segment_id, check, self._attempts(dry_run), dry_run)
-        return await self._finished("delete", segment_id, steps)
-
-    async def drain(self, seconds: float) -> None:
-        """Wait for the writes that are under way, those whose callers are gone too, but no longer than this."""
-        if self._running:
-            _, late = await asyncio.wait(self._running, timeout=seconds)
-            if late:
-                log.error("writes_abandoned", count=len(late))
+        with self._writing(segment_id):
+            return await self._delete(segment_id, check, self._attempts(dry_run), dry_run)
 
     # --- around the steps
 
     def _attempts(self, dry_run: bool) -> Attempts:
         return Attempts(self._seconds, dry_run=dry_run, clock=self._clock, uniform=self._uniform)
 
-    async def _finished(self, verb: str, segment_id: str, steps: Coroutine[Any, Any, _Result]) -> _Result:
-        """Run the steps of a write to their end, whatever becomes of the caller."""
-        task = asyncio.create_task(self._recorded(verb, segment_id, steps))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            log.warning("write_goes_on_without_caller", verb=verb, id=segment_id)
-            raise
-
-    async def _recorded(self, verb: str, segment_id: str, steps: Coroutine[Any, Any, _Result]) -> _Result:
-        outcome = "unforeseen"
+    @contextmanager
+    def _writing(self, segment_id: str) -> Iterator[None]:
+        """Hold this around the steps of a write. A lost race is the domain's matter, not the cluster's."""
         try:
             with self._store.writing(segment_id):
-                result = await steps
-            outcome = "ok"
+                yield
         except Conflict:
-            outcome = SegmentModified.__name__
             raise SegmentModified(segment_id, precondition=False) from None
-        except (ClusterError, DomainError) as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            self._metrics.writes.labels(verb, outcome).inc()
-        return result
 
     # --- the steps
 

@@ -150,7 +150,7 @@ async def following(
     """A reflector at work, which pauses for hundredths of a second where it would for seconds."""
     store = SegmentStore()
     reflector = Reflector(api, store, metrics=metrics, backoff=Backoff(base=0.02, cap=0.1), **options)
-    writer = SegmentWriter(api, store, metrics=metrics, seconds=write_seconds, clock=write_clock)
+    writer = SegmentWriter(api, store, seconds=write_seconds, clock=write_clock)
     follower = Follower(api, store, reflector, writer, metrics)
     store.listen(lambda _: follower.news.set())
     task = asyncio.create_task(reflector.run())

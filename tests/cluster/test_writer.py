@@ -14,7 +14,7 @@ from segsvc.domain.codec import decode
 from segsvc.domain.errors import AccessDenied, SegmentModified, SegmentNotFound
 from segsvc.domain.segment import Author, Roles, Segment
 from tests.api.clusters import Call, Lost, Relay, Resources, revision_of
-from tests.cluster.conftest import following, sample
+from tests.cluster.conftest import following
 from tests.support.scripted import (
     ScriptedCluster,
     answer,
@@ -193,17 +193,6 @@ async def test_a_segment_deleted_here_does_not_come_back_with_late_events(
 
     assert shown
     assert set(shown) == {None}
-
-
-async def test_writes_are_counted_by_outcome(follower: Follower, metrics: Metrics) -> None:
-    await follower.writer.create(a_segment(), dry_run=False)
-    with pytest.raises(AlreadyExists):
-        await follower.writer.create(a_segment(), dry_run=False)
-    with pytest.raises(SegmentNotFound):
-        await follower.writer.delete("absent", allow, dry_run=False)
-
-    for verb, outcome in (("create", "ok"), ("create", "AlreadyExists"), ("delete", "SegmentNotFound")):
-        assert sample(metrics, "segsvc_writes_total", verb=verb, outcome=outcome) == 1
 
 
 # --- among other writers
@@ -501,49 +490,3 @@ async def test_a_delete_that_the_watch_told_of_first_needs_no_further_call(
 
         assert await deleting == 8
     assert len(script.seen("list")) == 1
-
-
-# --- callers that leave, and the end of the process
-
-
-async def test_a_write_is_finished_for_a_caller_that_leaves(
-    connected: Connect, relay: Relay, metrics: Metrics, resources: Resources
-) -> None:
-    committed, answered = asyncio.Event(), asyncio.Event()
-
-    async def hold(call: Call) -> None:
-        if call.is_write:
-            committed.set()
-            await answered.wait()
-
-    async with connected(relay) as api, following(api, metrics) as follower:
-        await follower.until_it_shows()
-        relay.after = hold
-        relay.watching.clear()  # so that only the write's own answer can tell of it
-        creating = asyncio.create_task(follower.writer.create(a_segment(), dry_run=False))
-        await committed.wait()
-        creating.cancel()
-        await asyncio.wait([creating])
-        assert creating.cancelled()
-        assert follower.store.get("demo") is None
-
-        draining = asyncio.create_task(follower.writer.drain(10))
-        answered.set()
-        await draining
-
-        assert follower.store.get("demo") is not None
-        assert await resources.names() == ["demo"]
-
-
-async def test_draining_waits_no_longer_than_told(connected: Connect, metrics: Metrics, logged: list[Any]) -> None:
-    script = ScriptedCluster(**LIVE, get=[hang])
-    async with writing_to(script, connected, metrics, seconds=2.5) as follower:
-        updating = asyncio.create_task(follower.writer.update("demo", renamed, dry_run=False))
-        await script.count("get", 1)
-
-        await follower.writer.drain(0.05)
-
-        assert {"event": "writes_abandoned", "count": 1}.items() <= logged[-1].items()
-        with pytest.raises(ClusterUnavailable):
-            await updating
-        await follower.writer.drain(0.05)
