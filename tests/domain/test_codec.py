@@ -253,6 +253,23 @@ class TestWriting:
     def test_nothing_of_what_was_ours_before_stays(self, segment: Segment, held: dict[str, Any]) -> None:
         assert decode(encode(segment, held)) == segment
 
+    def test_what_a_segment_has_no_longer_goes(self) -> None:
+        held = resource(
+            description="before",
+            roles='{"editor": ["before"]}',
+            labels='["before"]',
+            modified_at="2020-03-18T18:09:17.179",
+            created_by='{"name": "before"}',
+            modified_by='{"name": "before"}',
+            team="ours",
+        )
+        bare = decode(resource())
+        written = encode(bare, held)
+        assert decode(written) == bare
+        assert written["metadata"]["annotations"].keys() == {
+            f"{PREFIX}{name}" for name in ("display-name", "roles", "created-at", "team")
+        }
+
     def test_a_new_resource_is_a_segment_of_this_version(self) -> None:
         written = encode(decode(resource(labels='["a"]')))
         assert (written["apiVersion"], written["kind"]) == ("segment.grnry.io/v1alpha1", "Segment")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from segsvc.domain.access import may_read
 from segsvc.domain.segment import Roles, Segment
 from segsvc.index.entry import Entry, Version, entry
-from segsvc.index.query import SORTS, Query, Selector
+from segsvc.index.query import RELEVANCE, SORTS, Query, Selector
 from segsvc.index.store import SegmentStore
 from tests.index import oracle
 
@@ -127,6 +127,21 @@ def test_what_is_kept_of_a_query_never_outlives_a_change(changes: list[Entry], a
                 selection = selector.select(store.view(CALLER), one)
                 assert selection.total == len(expected(list(held.values()), one))
                 assert list(selection.ids) == expected(list(held.values()), one)[one.offset : one.offset + one.pagesize]
+
+
+def test_what_is_kept_of_one_query_is_no_answer_to_another() -> None:
+    held = [
+        entry_of("a", "Store Demo", labels=("x",), created_at="2021-01-01T00:00:00.000"),
+        entry_of("b", "Demos", labels=("x", "y"), created_at="2022-01-01T00:00:00.000"),
+        entry_of("c", "Demo", labels=("y",), modified_at="2022-01-01T00:00:00.000"),
+    ]
+    store = store_of(*held)
+    selector = Selector(store)
+    for sort in (None, *SORTS):
+        for search in ("demo", "demos", None) if sort not in RELEVANCE else ("demo", "demos"):
+            for wanted in ((), ("x",), ("x", "y")):
+                asked = query(search=search, sort=sort, labels=wanted)
+                assert list(selector.select(store.view(CALLER), asked).ids) == expected(held, asked)
 
 
 class TestLabels:

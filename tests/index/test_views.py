@@ -101,8 +101,11 @@ class Changes(RuleBasedStateMachine):
         if before is not None:
             self.views.change(before, None)
 
-    @rule()
-    def rebuild(self) -> None:
+    @rule(held=st.lists(entries))
+    def swap(self, held: list[Entry]) -> None:
+        """Take in a whole list in place of what was there."""
+        self.entries.clear()
+        self.entries.update((shown.id, shown) for shown in held)
         self.views.rebuild()
         self.stamps.clear()
 
