@@ -9,7 +9,8 @@ from segsvc.index.lru import LruCache
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import SORT_KEYS, View
 
-MAX_KEPT = 128
+MAX_KEPT = 2_000_000
+"""How many ids are kept in all for queries that may be asked again: 16 MB of references."""
 RELEVANCE = ("relevance", "-relevance")
 SORTS = (*SORT_KEYS, *RELEVANCE)
 """Every order other than by id; the relevance ones need a search."""
@@ -43,7 +44,7 @@ class Selector:
 
     def __init__(self, store: SegmentStore) -> None:
         self._store = store
-        self._kept: LruCache[Hashable, Sequence[str]] = LruCache(MAX_KEPT)
+        self._kept: LruCache[Hashable, Sequence[str]] = LruCache(MAX_KEPT, lambda ids: len(ids) + 32)
 
     def select(self, view: View, query: Query) -> Selection:
         """Answer a query from what is in view."""

@@ -48,7 +48,9 @@ class HttpError(Exception):
             "traceId": trace_id,
         }
         if self.problems:
-            document["invalidParams"] = [{"name": problem.name, "reason": problem.reason} for problem in self.problems]
+            document["invalidParams"] = [
+                {"name": echo(problem.name), "reason": problem.reason} for problem in self.problems
+            ]
         return orjson.dumps(document)
 
 
@@ -60,7 +62,7 @@ def bad_parameters(problems: Sequence[Problem], *, status: int = 400) -> HttpErr
     """Say which parameters are wrong; the message tells the first and how many more there are."""
     first = problems[0]
     more = f" ({len(problems) - 1} more in invalidParams)" if len(problems) > 1 else ""
-    message = f"Parameter '{first.name}' {first.reason}.{more}"
+    message = f"Parameter '{echo(first.name)}' {first.reason}.{more}"
     return HttpError(status, "bad_parameter_value", message, problems=problems)
 
 

@@ -20,20 +20,21 @@ role_lists = st.lists(role_names, max_size=3).map(tuple)
 @pytest.mark.parametrize(
     ("caller", "create", "read", "edit"),
     [
-        (set(), False, False, False),
-        ({"segment_job_view"}, False, True, False),
-        ({"segment_job_edit"}, True, True, True),
-        ({"demo_role"}, False, True, True),
-        ({"demo_role", "other"}, False, True, True),
-        ({"other"}, False, False, False),
-        ({"segment_job", "segment_job_edit2", "SEGMENT_JOB_EDIT", ""}, False, False, False),
+        ([], False, False, False),
+        (["segment_job_view"], False, True, False),
+        (["segment_job_edit"], True, True, True),
+        (["demo_role"], False, True, True),
+        (["demo_role", "other"], False, True, True),
+        (["other"], False, False, False),
+        (["segment_job", "segment_job_edit2", "SEGMENT_JOB_EDIT", ""], False, False, False),
     ],
     ids=str,
 )
-def test_a_role_opens_what_it_is_listed_for(caller: set[str], *, create: bool, read: bool, edit: bool) -> None:
-    assert may_create(caller) == create
-    assert may_read(caller, DEMO) == read
-    assert may_edit(caller, DEMO) == edit
+def test_a_role_opens_what_it_is_listed_for(caller: list[str], *, create: bool, read: bool, edit: bool) -> None:
+    roles = frozenset(caller)
+    assert may_create(roles) == create
+    assert may_read(roles, DEMO) == read
+    assert may_edit(roles, DEMO) == edit
 
 
 def test_roles_left_empty_open_nothing() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from segsvc.domain.draft import Draft
 from segsvc.domain.errors import InvalidParameters
-from segsvc.domain.schema import parse_body
+from segsvc.domain.schema import MAX_PROBLEMS, parse_body
 from segsvc.domain.segment import Author, Roles, Segment, document
 from tests.domain.strategies import data_values, filled_texts, json_values, property_test, segment_test, segments, texts
 
@@ -443,3 +443,18 @@ class TestDrafts:
         draft = parse_body({**BODY, "roles": roles})
         assert draft.create("demo", author=Author(), now=self.NOW).roles == created
         assert draft.update(self.HELD, author=Author(), now=self.NOW).roles == updated
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"labels": [1] * 100_000},
+        {f"unknown{number}": 1 for number in range(50_000)},
+        {"data": {"cronjob": {"schedule": "@daily"}, "env": {f"1{number}": "" for number in range(50_000)}}},
+    ],
+    ids=["labels", "unknown properties", "environment variables"],
+)
+def test_of_a_flood_of_problems_the_first_thousand_are_told(faults: dict[str, Any]) -> None:
+    with pytest.raises(InvalidParameters) as refused:
+        parse_body({"metadata": {"displayName": "Demo"}, "data": {"cronjob": {"schedule": "@daily"}}, **faults})
+    assert len(refused.value.problems) == MAX_PROBLEMS
