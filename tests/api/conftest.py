@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -32,15 +31,6 @@ from tests.support.envtest import RealCluster, unique_namespace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these tests in the loop of the services that they share."""
-    for item in items:
-        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +103,7 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="session")
 async def issuer() -> AsyncIterator[TokenIssuer]:
     issuer = TokenIssuer()
     await issuer.start()
@@ -123,7 +113,6 @@ async def issuer() -> AsyncIterator[TokenIssuer]:
 
 @pytest_asyncio.fixture(
     scope="session",
-    loop_scope="session",
     params=["emulator", pytest.param("kube-apiserver", marks=pytest.mark.real_cluster)],
 )
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
@@ -138,7 +127,7 @@ async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
         yield Cluster("kube-apiserver", real.url, real.token, real.ca_file, real.ssl_context)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """What callers send with: nothing is added, nothing decompressed."""
     async with aiohttp.ClientSession(
@@ -147,7 +136,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="session")
 async def admin(cluster: Cluster) -> AsyncIterator[aiohttp.ClientSession]:
     """What goes straight to the cluster."""
     async with aiohttp.ClientSession(connector=cluster.connector()) as session:
@@ -181,14 +170,14 @@ def deploy(
     return deployed
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="session")
 async def service(deploy: Deploy) -> AsyncIterator[Deployment]:
     """A service that many tests use: what they make has unique ids."""
     async with deploy() as deployment:
         yield deployment
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture
 async def alone(deploy: Deploy) -> AsyncIterator[Deployment]:
     """A service with a namespace that no one else uses."""
     async with deploy() as deployment:
@@ -205,13 +194,13 @@ def viewer(service: Deployment) -> Client:
     return service.viewer
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture
 async def relay(cluster: Cluster) -> AsyncIterator[Relay]:
     async with Relay(cluster) as relay:
         yield relay
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture
 async def relayed(deploy: Deploy, relay: Relay) -> AsyncIterator[Deployment]:
     """A service with a namespace of its own that reaches its cluster through `relay`."""
     async with deploy(relay=relay) as deployment:

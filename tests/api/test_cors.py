@@ -26,7 +26,7 @@ def names(header: str) -> set[str]:
     return {name.strip().lower() for name in header.split(",")}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def open_to_browsers(deploy: Deploy) -> AsyncIterator[Deployment]:
     async with deploy(cors_origins=frozenset({ORIGIN, "https://other.example.com"})) as deployment:
         yield deployment

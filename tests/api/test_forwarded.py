@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TRUSTED = frozenset({"api.example.com", "other.example.com:8443", "[2001:db8::1]"})
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def gateway(deploy: Deploy) -> AsyncIterator[Deployment]:
     """A service behind gateways of these names."""
     async with deploy(trusted_hosts=TRUSTED) as deployment:

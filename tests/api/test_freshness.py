@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.api.conftest import Deploy, Deployment
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def replica(deploy: Deploy, service: Deployment) -> AsyncIterator[Deployment]:
     """A second replica of the shared service."""
     async with deploy(namespace=service.namespace) as second:

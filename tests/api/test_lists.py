@@ -31,7 +31,7 @@ NAMES = {
 IDS = sorted(NAMES)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def stocked(deploy: Deploy) -> AsyncIterator[Deployment]:
     """A service with `NAMES`, which nobody changes."""
     async with deploy() as deployment:

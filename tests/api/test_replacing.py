@@ -165,7 +165,7 @@ class TestWhoMay:
 class TestTheOrderOfChecks:
     """Token, form of the request, existence, editor role, If-Match, body."""
 
-    @pytest_asyncio.fixture(loop_scope="session")
+    @pytest_asyncio.fixture
     async def others(self, service: Deployment) -> str:
         """A segment that the editor may not change."""
         segment_id = unique()

@@ -209,7 +209,7 @@ class TestBadTokens:
         assert_refused(await Client(service.http, service.url, token).list())
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="module")
 async def choosy(deploy: Deploy) -> AsyncIterator[Deployment]:
     """A service that only takes tokens for its own audience, and counts another client's roles."""
     async with deploy(oidc_audience="segments", oidc_client="other-client") as deployment:
