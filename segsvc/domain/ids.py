@@ -7,8 +7,11 @@ MAX_LENGTH = 134
 SUFFIX_LENGTH = 5
 SUFFIX_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-_SUBDOMAIN_MAX_LENGTH = 253
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+"""What a whole DNS-1123 subdomain matches."""
+SUBDOMAIN_MAX_LENGTH = 253
+
+_SUBDOMAIN = re.compile(SUBDOMAIN, re.ASCII)
 _DROPPED = re.compile(r"[^a-z0-9\s-]")
 _WHITE_SPACE = re.compile(r"\s+")
 
@@ -19,7 +22,7 @@ def is_subdomain(text: str) -> bool:
     Anything else must reach no cluster call: a name of ``.`` would address the whole collection.
     https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
     """
-    return len(text) <= _SUBDOMAIN_MAX_LENGTH and _SUBDOMAIN.fullmatch(text) is not None
+    return len(text) <= SUBDOMAIN_MAX_LENGTH and _SUBDOMAIN.fullmatch(text) is not None
 
 
 def id_problem(text: str) -> str | None:

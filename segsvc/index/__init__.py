@@ -1,1 +1,1 @@
-"""The in-memory index: one writer, many readers, synchronous, no locks because nothing in it awaits."""
+"""The in-memory index. Synchronous, and without locks, because nothing in it awaits: no reader sees half a change."""

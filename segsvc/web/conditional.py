@@ -14,7 +14,8 @@ from aiohttp import hdrs, web
 from segsvc.service import Precondition
 from segsvc.web.errors import HttpError, bad_header, echo
 
-_ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)")?[ \t]*(?:,|\Z)')
+# one run of white space before a tag and one behind it, for two in a row would be tried in every way they can be split
+_ELEMENT = re.compile(r'[ \t]*(?:(W/)?"([^"\x00-\x20\x7f]*)"[ \t]*)?(?:,|\Z)')
 """An element of a list of tags; an empty one stands for nothing (RFC 9110, section 5.6.1.2)."""
 
 

@@ -260,3 +260,11 @@ class TestIfMatch:
         for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}):
             assert (await editor.replace("no-such-segment", body(), headers=headers)).status == 404
             assert (await editor.delete("no-such-segment", headers=headers)).status == 404
+
+
+@pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
+async def test_a_header_of_nothing_but_white_space_is_read_in_one_pass(editor: Client, header: str) -> None:
+    # read in every way it can be split, this one takes longer than the test may
+    method = "PUT" if header == "If-Match" else "GET"
+    answer = await editor.request(method, "/segments/absent", headers={header: '"a",' + " " * 60_000 + "x"})
+    assert answer.status == (400 if header == "If-Match" else 404)

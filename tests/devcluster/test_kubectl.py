@@ -26,7 +26,7 @@ class Kubectl:
     """kubectl with a kubeconfig and a cache of its own."""
 
     def __init__(self, directory: Path, kubeconfig: Path) -> None:
-        self._environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(directory)}
+        self.environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(directory)}
         self._directory = directory
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
@@ -34,7 +34,7 @@ class Kubectl:
         return await asyncio.create_subprocess_exec(
             KUBECTL,
             *arguments,
-            env=self._environment,
+            env=self.environment,
             cwd=self._directory,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -43,17 +43,17 @@ class Kubectl:
 
     async def fail(self, *arguments: str, given: object = None) -> str:
         """Run a command that must fail; return what it complains about."""
-        code, _, complaint = await self._run(arguments, given)
+        code, _, complaint = await self.run(arguments, given)
         assert code, "kubectl succeeded"
         return complaint
 
     async def __call__(self, *arguments: str, given: object = None) -> str:
         """Run a command that must succeed, with `given` as JSON on its standard input; return what it prints."""
-        code, output, complaint = await self._run(arguments, given)
+        code, output, complaint = await self.run(arguments, given)
         assert not code, complaint
         return output
 
-    async def _run(self, arguments: tuple[str, ...], given: object) -> tuple[int | None, str, str]:
+    async def run(self, arguments: tuple[str, ...], given: object) -> tuple[int | None, str, str]:
         process = await self.start(*arguments)
         output, complaint = await process.communicate(None if given is None else json.dumps(given).encode())
         return process.returncode, output.decode(), complaint.decode()
@@ -76,7 +76,7 @@ async def test_apply_creates_configures_and_leaves_alone(kubectl: Kubectl) -> No
 
 
 async def test_get_prints_the_columns_of_the_definition(kubectl: Kubectl) -> None:
-    assert "No resources found" in (await kubectl._run(("get", "widgets"), None))[2]
+    assert "No resources found" in (await kubectl.run(("get", "widgets"), None))[2]
     await kubectl("create", "-f", "-", given=widget("w", {"size": 7, "mode": "fast", "tags": ["x"]}))
     header, row = (await kubectl("get", "widgets")).splitlines()
     assert header.split() == ["NAME", "SIZE", "TAG", "AGE"]
@@ -102,7 +102,7 @@ async def test_get_can_watch(kubectl: Kubectl) -> None:
 async def test_edit_replace_label_and_patch_change_objects(kubectl: Kubectl) -> None:
     await kubectl("create", "-f", "-", given=widget("w"))
     os_editor = "sed -i 's/size: 1/size: 8/'"
-    kubectl._environment["KUBE_EDITOR"] = os_editor
+    kubectl.environment["KUBE_EDITOR"] = os_editor
     assert "edited" in await kubectl("edit", "widget", "w")
     assert "labeled" in await kubectl("label", "widget", "w", "a=b")
     assert "patched" in await kubectl(

@@ -8,7 +8,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
-from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH
+from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH, SUBDOMAIN_MAX_LENGTH
 from segsvc.domain.schema import (
     ENV_NAME,
     MAX_HISTORY_LIMIT,
@@ -26,7 +26,7 @@ from segsvc.domain.schema import (
     WholeNumber,
 )
 from segsvc.web.openapi import schemas
-from segsvc.web.openapi.patterns import LONGEST_SUBDOMAIN, NOT_BLANK, SUBDOMAIN
+from segsvc.web.openapi.patterns import NOT_BLANK, SUBDOMAIN
 
 JsonSchema = dict[str, Any]
 
@@ -71,7 +71,7 @@ def add_schemas(spec: APISpec, plugin: MarshmallowPlugin) -> None:
         spec.components.schema(name, component, schema=schema)
     known = spec.components.schemas
     _accept_published_spelling(known["Data"])
-    known["SegmentBody"]["properties"]["id"] |= {"pattern": SUBDOMAIN, "maxLength": LONGEST_SUBDOMAIN}
+    known["SegmentBody"]["properties"]["id"] |= {"pattern": SUBDOMAIN, "maxLength": SUBDOMAIN_MAX_LENGTH}
     spec.components.schema(
         "NewSegmentBody",
         {

@@ -34,7 +34,7 @@ BODY: JsonObject = {
     "labels": ["customer", "demo"],
 }
 
-_ADA = {"name": "Ada Jones", "email": "ada.jones@example.com"}
+_TEAM = {"name": "Segment Team", "email": "segments@example.com"}
 
 SEGMENT: JsonObject = {
     "id": SEGMENT_ID,
@@ -42,7 +42,7 @@ SEGMENT: JsonObject = {
         **BODY["metadata"],
         "createdAt": "2020-03-18T18:08:31.850",
         "modifiedAt": "",
-        "createdBy": _ADA,
+        "createdBy": _TEAM,
         "modifiedBy": {"name": "", "email": ""},
     },
     "roles": BODY["roles"],
@@ -53,7 +53,7 @@ SEGMENT: JsonObject = {
 
 REPLACED: JsonObject = {
     **SEGMENT,
-    "metadata": {**SEGMENT["metadata"], "modifiedAt": "2020-03-18T18:09:17.179", "modifiedBy": _ADA},
+    "metadata": {**SEGMENT["metadata"], "modifiedAt": "2020-03-18T18:09:17.179", "modifiedBy": _TEAM},
 }
 
 EXPORT: JsonObject = {

@@ -5,10 +5,10 @@ from typing import Any
 
 from apispec import APISpec
 
-from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH
+from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH, SUBDOMAIN_MAX_LENGTH
 from segsvc.index.query import SORTS
 from segsvc.web.openapi.examples import ENTITY_TAG, TRACE_ID
-from segsvc.web.openapi.patterns import ENTITY_TAGS, LONGEST_SUBDOMAIN, SUBDOMAIN
+from segsvc.web.openapi.patterns import ENTITY_TAGS, SUBDOMAIN
 from segsvc.web.params import DEFAULT_PAGESIZE, MAX_NUMBER, MAX_SEARCH
 
 CONFIGURED_PAGESIZE = 1000
@@ -20,7 +20,7 @@ ON_EVERY_REQUEST = ("Action", "AcceptEncoding", "Traceparent")
 
 def add_parameters(spec: APISpec) -> None:
     """Put all parameters and the security schemes into the document."""
-    existing_id = {"type": "string", "pattern": SUBDOMAIN, "maxLength": LONGEST_SUBDOMAIN}
+    existing_id = {"type": "string", "pattern": SUBDOMAIN, "maxLength": SUBDOMAIN_MAX_LENGTH}
     new_id = {"type": "string", "pattern": SUBDOMAIN, "minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
 
     def add(name: str, location: str, schema: dict[str, Any], description: str, **more: Any) -> None:

@@ -1,10 +1,9 @@
 """Regular expressions of the document: what the service checks, in what all dialects of them have in common."""
 
-SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-"""A DNS-1123 subdomain; see `segsvc.domain.ids.is_subdomain`."""
+from segsvc.domain import ids
 
-LONGEST_SUBDOMAIN = 253
-"""How long the name of a Kubernetes resource can be; one made by other means may be longer than ours."""
+SUBDOMAIN = f"^{ids.SUBDOMAIN}$"
+"""A DNS-1123 subdomain; see `segsvc.domain.ids.is_subdomain`."""
 
 NOT_BLANK = r"[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 """A text with a character that `str.strip` leaves; what `\\S` leaves differs from dialect to dialect."""

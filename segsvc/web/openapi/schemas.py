@@ -47,8 +47,8 @@ class AnswerSchema(Schema):
 class AuthorSchema(AnswerSchema):
     """Who wrote, by the token. Both are empty where nobody did, and `email` where the token has none."""
 
-    name = _text("The token's `name`, else its `preferred_username`, else its `sub`.", example="Ada Jones")
-    email = _text("The token's `email`.", example="ada.jones@example.com")
+    name = _text("The token's `name`, else its `preferred_username`, else its `sub`.", example="Segment Team")
+    email = _text("The token's `email`.", example="segments@example.com")
 
 
 class SegmentMetadataSchema(AnswerSchema):
