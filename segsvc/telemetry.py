@@ -85,6 +85,8 @@ def trace_id(traceparent: str | None) -> str:
 def configure_logging(level: str, format_: str) -> None:
     """Send structlog's events, and the standard library's warnings and errors, to stderr, one line each.
 
+    Tracebacks come without the frames' variables: those hold tokens, bodies and values of ``env``.
+
     level: one of `LOG_LEVELS`. format_: one of `LOG_FORMATS`.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -95,9 +97,14 @@ def configure_logging(level: str, format_: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     if format_ == "console":
-        render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        render: list[Any] = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     else:
-        render = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(serializer=_serialise)]
+        structured = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render = [
+            structlog.processors.ExceptionRenderer(structured),
+            structlog.processors.JSONRenderer(serializer=_serialise),
+        ]
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

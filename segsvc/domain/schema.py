@@ -25,7 +25,8 @@ MAX_HISTORY_LIMIT = 2**31 - 1  # a CronJob's history limits are int32
 
 _EMPTY = "must not be empty"
 _OBJECT = "must be an object"
-_MESSAGES: dict[str, Any] = {"required": _EMPTY, "null": "must not be null"}
+_NULL = "must not be null"
+_MESSAGES: dict[str, Any] = {"required": _EMPTY, "null": _NULL}
 _GENERATED: dict[str, Any] = {
     "allow_none": True,
     "metadata": {"description": "Generated; ignored.", "readOnly": True},
@@ -52,7 +53,7 @@ class Text(fields.Field[str]):
 
     def __init__(self, *, blank: bool = True, **kwargs: Any) -> None:
         self.blank = blank
-        super().__init__(error_messages=_MESSAGES, **kwargs)
+        super().__init__(error_messages={**_MESSAGES, "null": _NULL if blank else _EMPTY}, **kwargs)
 
     def _deserialize(self, value: object, *_args: object, **_kwargs: object) -> str:
         reason = self.reason(value)
@@ -62,8 +63,10 @@ class Text(fields.Field[str]):
 
     def reason(self, value: object) -> str | None:
         """Say why a value is no such string, at a fraction of what the whole machinery costs."""
+        if value is None:
+            return _NULL if self.blank else _EMPTY
         if not isinstance(value, str):
-            return "must not be null" if value is None else "must be a string"
+            return "must be a string"
         return _EMPTY if not self.blank and not value.strip() else None
 
 

@@ -59,11 +59,12 @@ class TokenMissing(Exception):
 
 
 def bad_parameters(problems: Sequence[Problem], *, status: int = 400) -> HttpError:
-    """Say which parameters are wrong; the message tells the first and how many more there are."""
+    """Say which parameters are wrong: the first in the message, all of them in ``invalidParams``."""
     first = problems[0]
-    more = f" ({len(problems) - 1} more in invalidParams)" if len(problems) > 1 else ""
-    message = f"Parameter '{echo(first.name)}' {first.reason}.{more}"
-    return HttpError(status, "bad_parameter_value", message, problems=problems)
+    message = f"Parameter '{echo(first.name)}' {first.reason}"
+    return HttpError(
+        status, "bad_parameter_value", message if message.endswith("?") else f"{message}.", problems=problems
+    )
 
 
 def bad_header(message: str, *, status: int = 400) -> HttpError:

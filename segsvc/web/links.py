@@ -5,11 +5,10 @@ lead other callers astray.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from segsvc.web.errors import bad_header, echo
 from segsvc.web.params import ListRequest
@@ -26,16 +25,16 @@ def base_url(request: web.BaseRequest, trusted_hosts: frozenset[str]) -> str:
     """
     if not trusted_hosts:
         return f"{request.scheme}://{_checked_host(request)}"
-    forwarded = _forwarded(request.headers)
-    if "host" not in forwarded:
+    forwarded = _forwarded(request)
+    if forwarded.host is None:
         # a gateway that keeps Host tells only how it was reached
         host = _checked_host(request)
-        if not _is_trusted(host, trusted_hosts):
+        if not _is_trusted(host, forwarded.port, trusted_hosts):
             return f"{request.scheme}://{host}"
-        forwarded["host"] = host
-    elif not _is_trusted(forwarded["host"], trusted_hosts):
+        forwarded = replace(forwarded, host=host)
+    elif not _is_trusted(forwarded.host, forwarded.port, trusted_hosts):
         raise bad_header(
-            f"Forwarded header verification failed. Cannot find '{echo(forwarded['host'])}' in specified trusted hosts."
+            f"Forwarded header verification failed. Cannot find '{echo(forwarded.host)}' in specified trusted hosts."
         )
     return _assembled(forwarded, request.scheme)
 
@@ -80,44 +79,57 @@ def page_links(base: str, asked: ListRequest, total: int) -> PageLinks:
     )
 
 
-def _forwarded(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what the outermost proxy told, by Forwarded (RFC 7239) or else by the X-Forwarded headers."""
-    if hdrs.FORWARDED in headers:
-        first = headers[hdrs.FORWARDED].partition(",")[0]
-        pairs = (pair.partition("=") for pair in first.split(";"))
-        told = {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
-        return {name: told[name] for name in ("host", "proto") if told.get(name)}
-    names = {"host": "X-Forwarded-Host", "proto": "X-Forwarded-Proto", "port": "X-Forwarded-Port"}
-    told = {part: headers[name].partition(",")[0].strip() for part, name in names.items() if name in headers}
-    if "X-Forwarded-Prefix" in headers:
-        told["prefix"] = headers["X-Forwarded-Prefix"].strip()
-    return {part: value for part, value in told.items() if value}
+@dataclass(frozen=True, slots=True)
+class _Forwarded:
+    """What proxies told of the request as the caller made it."""
+
+    host: str | None
+    scheme: str | None
+    port: str | None
+    prefix: str
 
 
-def _assembled(forwarded: Mapping[str, str], scheme: str) -> str:
-    scheme = forwarded.get("proto", scheme).lower()
+def _forwarded(request: web.BaseRequest) -> _Forwarded:
+    """Return what the outermost proxy told: by Forwarded (RFC 7239), where that is silent by X-Forwarded headers."""
+    standard = request.forwarded[0] if request.forwarded else {}
+
+    def told(part: str) -> str | None:
+        return request.headers.get(f"X-Forwarded-{part}", "").partition(",")[0].strip() or None
+
+    return _Forwarded(
+        host=standard.get("host") or told("Host"),
+        scheme=standard.get("proto") or told("Proto"),
+        port=None if standard.get("host") else told("Port"),
+        prefix=told("Prefix") or "",
+    )
+
+
+def _assembled(forwarded: _Forwarded, scheme: str) -> str:
+    scheme = (forwarded.scheme or scheme).lower()
     if scheme not in _DEFAULT_PORTS:
         raise bad_header(f"Forwarded protocol '{echo(scheme)}' is neither http nor https.")
-    host = forwarded["host"]
+    host = _with_port(forwarded.host or "", forwarded.port).removesuffix(f":{_DEFAULT_PORTS[scheme]}")
+    if _PREFIX.fullmatch(forwarded.prefix) is None:
+        raise bad_header(f"Forwarded prefix '{echo(forwarded.prefix)}' is no path.")
+    return f"{scheme}://{host}{forwarded.prefix.rstrip('/')}"
+
+
+def _is_trusted(host: str, port: str | None, trusted_hosts: frozenset[str]) -> bool:
+    """Tell whether a host is named: by its name alone, which trusts any port of it, or with the port that it has."""
+    match = _HOST.fullmatch(host)
+    return match is not None and not trusted_hosts.isdisjoint({match[1].lower(), _with_port(host, port).lower()})
+
+
+def _with_port(host: str, port: str | None) -> str:
+    """Add a port told apart from the host, unless the host has one. Raises HttpError for what is no host or port."""
     match = _HOST.fullmatch(host)
     if match is None:
         raise bad_header(f"Forwarded host '{echo(host)}' is no host name.")
-    port = forwarded.get("port", "")
-    if port and match[2] is None:
-        if not (port.isascii() and port.isdigit() and int(port[:6]) < 65536):
-            raise bad_header(f"Forwarded port '{echo(port)}' is no port.")
-        host = f"{match[1]}:{port}"
-    host = host.removesuffix(f":{_DEFAULT_PORTS[scheme]}")
-    prefix = forwarded.get("prefix", "")
-    if _PREFIX.fullmatch(prefix) is None:
-        raise bad_header(f"Forwarded prefix '{echo(prefix)}' is no path.")
-    return f"{scheme}://{host}{prefix.rstrip('/')}"
-
-
-def _is_trusted(host: str, trusted_hosts: frozenset[str]) -> bool:
-    host = host.lower()
-    match = _HOST.fullmatch(host)
-    return host in trusted_hosts or (match is not None and match[1] in trusted_hosts)
+    if port is None or match[2] is not None:
+        return host
+    if not (port.isascii() and port.isdigit() and int(port[:6]) < 65536):
+        raise bad_header(f"Forwarded port '{echo(port)}' is no port.")
+    return f"{host}:{int(port[:6])}"
 
 
 def _checked_host(request: web.BaseRequest) -> str:

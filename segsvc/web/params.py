@@ -13,9 +13,9 @@ from segsvc.web.errors import echo
 DEFAULT_PAGESIZE = 20
 MAX_SEARCH = 128
 MAX_NUMBER = 10**18 - 1
-"""The highest number that a parameter takes: it fits into 64 bits, and more is no number that anyone means."""
+"""What a higher number counts as: it fits into 64 bits, and nothing there is lies beyond it."""
 
-_MAX_DIGITS = len(str(MAX_NUMBER))
+_MAX_DIGITS = 100  # nobody means a longer one
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class _Reader:
         if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
             self.problem(name, f"'{echo(text)}' could not be parsed to int")
             return default
-        number = int(text)
+        number = min(int(text), MAX_NUMBER)
         if number < lowest or (highest is not None and number > highest):
             upper = f" to {highest}" if highest is not None else " on"
             self.problem(name, f"must be from {lowest}{upper} but is {number}")

@@ -71,7 +71,7 @@ class TestPages:
         assert answer.ids == IDS[offset : offset + pagesize]
         assert answer.json["totalCount"] == len(IDS)
 
-    @pytest.mark.parametrize("offset", [32, 1000, 10**17])
+    @pytest.mark.parametrize("offset", [32, 1000, 10**17, 10**23])
     async def test_past_the_end_there_are_no_items_but_a_true_total(self, reader: Client, offset: int) -> None:
         answer = await reader.list(offset=offset)
         assert answer.status == 200

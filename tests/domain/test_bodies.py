@@ -64,7 +64,7 @@ WRONG: list[Any] = [
     *wrong("metadata", "must not be empty", {}, name="metadata.displayName"),
     *wrong("metadata/displayName", "must not be empty", "", " ", "\t\n", "\u2003", "\u00a0"),
     *wrong("metadata/displayName", "must be a string", *NO_STRINGS),
-    *wrong("metadata/displayName", "must not be null", None),
+    *wrong("metadata/displayName", "must not be empty", None),
     *wrong("metadata/description", "must be a string", *NO_STRINGS),
     *wrong("metadata/description", "must not be null", None),
     *wrong("metadata/name", "is unknown", "x", None),
@@ -80,7 +80,7 @@ WRONG: list[Any] = [
             *wrong(path, "must not be empty", []),
             *wrong(path, "must not be empty", ["a", ""], ["a", " "], name=f"{path.replace('/', '.')}[1]"),
             *wrong(path, "must be a string", ["a", 1], ["a", ["b"]], ["a", {}], name=f"{path.replace('/', '.')}[1]"),
-            *wrong(path, "must not be null", ["a", None], name=f"{path.replace('/', '.')}[1]"),
+            *wrong(path, "must not be empty", ["a", None], name=f"{path.replace('/', '.')}[1]"),
         )
     ),
     *wrong("roles/editors", "is unknown; did you mean 'editor'?", ["a"]),
@@ -97,7 +97,7 @@ WRONG: list[Any] = [
     *wrong("data/cronjob", "must not be empty", {}, name="data.cronjob.schedule"),
     *wrong("data/cronjob/schedule", "must not be empty", "", "  "),
     *wrong("data/cronjob/schedule", "must be a string", *NO_STRINGS),
-    *wrong("data/cronjob/schedule", "must not be null", None),
+    *wrong("data/cronjob/schedule", "must not be empty", None),
     *wrong(
         "data/cronjob/schedule",
         "must have 5 fields (minute, hour, day of month, month, day of week) or a descriptor, but has 1",

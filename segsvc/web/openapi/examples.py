@@ -102,7 +102,7 @@ ERRORS: Mapping[str, JsonObject] = {
     "emptyName": _bad("metadata.displayName", "must not be empty"),
     "severalProblems": _error(
         "bad_parameter_value",
-        "Parameter 'data.cronjob.schedule' must not be empty. (1 more in invalidParams)",
+        "Parameter 'data.cronjob.schedule' must not be empty.",
         ("data.cronjob.schedule", "must not be empty"),
         ("data.env.TYPE", "must be one of pivot, generic, flexible"),
     ),

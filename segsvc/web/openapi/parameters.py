@@ -9,7 +9,7 @@ from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH, SUBDOMAIN_MAX_LENGTH
 from segsvc.index.query import SORTS
 from segsvc.web.openapi.examples import ENTITY_TAG, TRACE_ID
 from segsvc.web.openapi.patterns import ENTITY_TAGS, SUBDOMAIN
-from segsvc.web.params import DEFAULT_PAGESIZE, MAX_NUMBER, MAX_SEARCH
+from segsvc.web.params import DEFAULT_PAGESIZE, MAX_SEARCH
 
 CONFIGURED_PAGESIZE = 1000
 """The highest page size where the service is not told another."""
@@ -54,7 +54,7 @@ def add_parameters(spec: APISpec) -> None:
     add(
         "offset",
         "query",
-        {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
+        {"type": "integer", "minimum": 0, "default": 0},
         "How many segments to skip. Past the end: no `items`, but the true `totalCount`.",
     )
     add(
@@ -96,7 +96,7 @@ def add_parameters(spec: APISpec) -> None:
     add(
         "minRevision",
         "query",
-        {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER, "default": 0},
+        {"type": "integer", "minimum": 0, "default": 0},
         "Wait, at most two seconds, until this replica has seen what others wrote up to this `X-Revision`; else 503. "
         "So a caller reads its own write from any replica.",
     )
