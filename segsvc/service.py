@@ -208,7 +208,7 @@ class SegmentService:
                 draft = parse_body(body, segment_id=segment_id)
                 return draft.update(segment, author=_author(principal), now=timestamp(self._now()))
 
-            entry = await self._writer.update(_existing(segment_id), change, dry_run=dry_run)
+            entry = await self._writer.update(existing(segment_id), change, dry_run=dry_run)
             audit.revision = entry.version.revision
             return entry
 
@@ -223,7 +223,7 @@ class SegmentService:
         """
         with self._audited("delete", principal, dry_run=dry_run, segment_id=segment_id) as audit:
             audit.revision = await self._writer.delete(
-                _existing(segment_id), lambda segment: _check(principal, segment, precondition), dry_run=dry_run
+                existing(segment_id), lambda segment: _check(principal, segment, precondition), dry_run=dry_run
             )
             return audit.revision
 
@@ -298,7 +298,7 @@ def _parse_create(body: object, ids: Sequence[str]) -> tuple[Draft, str | None]:
     return draft, given
 
 
-def _existing(segment_id: str) -> str:
+def existing(segment_id: str) -> str:
     """Let no id that could address anything but a segment reach the cluster. Raises SegmentNotFound."""
     if not is_subdomain(segment_id):
         raise SegmentNotFound(segment_id)

@@ -4,7 +4,6 @@ from aiohttp import web
 
 from segsvc.web.handlers import Api, Handlers
 from segsvc.web.middleware import cors, observing
-from segsvc.web.openapi import openapi_handler
 
 EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, X-Index-Age, X-Revision, X-Total-Count, X-Trace-Id"
 """What a browser's script may read beside the body."""
@@ -28,5 +27,5 @@ def create_application(api: Api) -> web.Application:
         resource.add_route("POST", handlers.create)
     segment.add_route("PUT", handlers.replace)
     segment.add_route("DELETE", handlers.delete)
-    application.router.add_get("/openapi.json", openapi_handler())
+    application.router.add_get("/openapi.json", handlers.describe)
     return application

@@ -3,20 +3,22 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import orjson
 from aiohttp import hdrs, web
 
 from segsvc.auth.principal import Principal
-from segsvc.index.entry import Entry
+from segsvc.index.entry import Entry, digest
 from segsvc.index.lru import LruCache
-from segsvc.service import SegmentService
+from segsvc.service import SegmentService, existing
 from segsvc.telemetry import Metrics
 from segsvc.web import render
 from segsvc.web.body import json_object
 from segsvc.web.conditional import precondition
 from segsvc.web.credentials import bearer_token
 from segsvc.web.links import base_url, item_url, page_links
-from segsvc.web.params import item_request, list_request, write_request
-from segsvc.web.representation import Representation, accepts_gzip, respond
+from segsvc.web.openapi import build_document
+from segsvc.web.params import item_request, list_request, no_parameters, write_request
+from segsvc.web.representation import Representation, accepts_gzip, represent, respond
 
 PATIENCE = 2.0
 """How long a read waits for the revision it asks for, in seconds."""
@@ -69,6 +71,15 @@ class Handlers:
         self._service = api.service
         # under the stamp of a view or under an entry, either of which a change replaces
         self._rendered: LruCache[object, Representation] = LruCache(PAGES_BUDGET, lambda answer: answer.size)
+        description = orjson.dumps(build_document(), option=orjson.OPT_SORT_KEYS)
+        self._description = {
+            gzip: represent(description, gzip=gzip, digest=digest(description)) for gzip in (False, True)
+        }
+
+    async def describe(self, request: web.Request) -> web.StreamResponse:
+        """GET /openapi.json: to anyone, for it tells nothing about any segment."""
+        no_parameters(request.query)
+        return self._read(request, self._description[_accepts_gzip(request)])
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         """GET /segments."""
@@ -92,8 +103,9 @@ class Handlers:
         principal = await self._principal(request)
         asked = item_request(request.query)
         base, gzip = self._negotiate(request)
+        segment_id = existing(request.match_info["id"])
         await self._service.reach(asked.min_revision, patience=PATIENCE)
-        entry = self._service.read(principal, request.match_info["id"])
+        entry = self._service.read(principal, segment_id)
         key = (entry, base, gzip, asked.export)
         answer = self._rendered.get(key)
         if answer is None:
@@ -151,7 +163,7 @@ class Handlers:
 
     def _negotiate(self, request: web.Request) -> tuple[str, bool]:
         base = base_url(request, self._api.trusted_hosts)
-        return base, accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))
+        return base, _accepts_gzip(request)
 
     def _read(self, request: web.Request, form: Representation) -> web.StreamResponse:
         headers = {
@@ -165,3 +177,7 @@ class Handlers:
         answer = render.item(entry, base, gzip=gzip)
         headers = {**answer.headers, "X-Revision": str(entry.version.revision), **(extra or {})}
         return web.Response(body=answer.body, headers=headers)
+
+
+def _accepts_gzip(request: web.Request) -> bool:
+    return accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, ""))

@@ -79,6 +79,11 @@ def write_request(given: MultiMapping[str], *, creates: bool = False) -> WriteRe
     return request
 
 
+def no_parameters(given: MultiMapping[str]) -> None:
+    """Refuse all parameters but those that are ignored everywhere. Raises InvalidParameters."""
+    _Reader(given).finish()
+
+
 class _Reader:
     """Reads parameters, collects problems, and knows at the end which parameters nobody asked for."""
 

@@ -31,6 +31,15 @@ async def test_may_be_kept_but_must_be_asked_for(caller: Caller) -> None:
     assert response.headers["Cache-Control"] == "private, no-cache"
     assert response.headers["Vary"] == "Authorization, Authentication, Accept-Encoding"
     assert len(response.headers["X-Trace-Id"]) == 32
+    assert response.headers["X-Revision"] == "0"
+    assert response.headers["X-Index-Age"] == "0"
+
+
+async def test_takes_no_parameters(caller: Caller) -> None:
+    response = await caller.get("/openapi.json?pagesize=1")
+
+    assert response.status == 400
+    assert (await response.json())["invalidParams"][0]["name"] == "pagesize"
 
 
 async def test_is_compressed_for_callers_who_accept_it(caller: Caller) -> None:

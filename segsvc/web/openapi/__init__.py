@@ -5,6 +5,5 @@ take their bounds and choices from where they are read. ``python -m segsvc.web.o
 """
 
 from segsvc.web.openapi.document import build_document
-from segsvc.web.openapi.serving import openapi_handler
 
-__all__ = ["build_document", "openapi_handler"]
+__all__ = ["build_document"]

@@ -186,7 +186,6 @@ def _delete() -> Operation:
 
 
 def _describe() -> Operation:
-    carried = ("ETag", "Cache-Control", "Vary")
     return {
         "operationId": "getDescription",
         "tags": [DESCRIPTION],
@@ -197,11 +196,11 @@ def _describe() -> Operation:
         "responses": {
             "200": {
                 "description": "The OpenAPI document.",
-                "headers": headers(*carried, "Content-Encoding"),
+                "headers": headers(*READ),
                 "content": {"application/json": {"schema": {"type": "object", "required": ["openapi"]}}},
             },
-            "304": {"description": _NOT_MODIFIED, "headers": headers(*carried)},
-            **_failures("Unexpected"),
+            **_not_modified(),
+            **_failures("BadQuery", "Unexpected"),
         },
     }
 
