@@ -141,6 +141,13 @@ class Lost(Exception):
     """Raised by a test's hook: the connection breaks here."""
 
 
+@dataclass(frozen=True)
+class Refused(Exception):
+    """Raised by a test's hook: the cluster answers with this status."""
+
+    status: int
+
+
 class Relay:
     """Stands between the service and its cluster; passes everything on, remembers it, and interferes when told to.
 
@@ -208,6 +215,9 @@ class Relay:
                 await self.before(call)
         except Lost:
             return _broken(request)
+        except Refused as refused:
+            refusal = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": refused.status}
+            return web.json_response(refusal, status=refused.status)
         assert self._session is not None
         headers = {
             name: value

@@ -18,7 +18,7 @@ import pytest
 from segsvc.cli import main
 from tests.api.bodies import EDITOR, VIEWER, body, with_env
 from tests.api.client import Client
-from tests.api.clusters import DISPLAY_NAME, GROUP, Relay, Resources, revision_of
+from tests.api.clusters import DISPLAY_NAME, GROUP, Refused, Relay, Resources, revision_of
 from tests.api.process import Running, outcome, running
 from tests.api.waiting import until
 from tests.support.envtest import unique_namespace
@@ -221,6 +221,29 @@ class TestServe:
 
         text = "".join(served.process.err)
         for hidden in (SECRET, "a-private-description", str(editor.token), "a-bad-token", "Bearer"):
+            assert hidden not in text
+
+    @ONE_CLUSTER
+    async def test_the_traceback_of_a_500_holds_neither_token_nor_body(
+        self, cluster: Cluster, settings: dict[str, str], issuer: TokenIssuer, http: aiohttp.ClientSession, relay: Relay
+    ) -> None:
+        async def refuse(call: Call) -> None:
+            if call.is_write:
+                raise Refused(403)
+
+        relay.before = refuse
+        namespace = settings["SEGSVC_NAMESPACE"]
+        cluster.write_kubeconfig(Path(settings["KUBECONFIG"]), namespace=namespace, url=relay.url)
+        secret = body(data=with_env(DB_HOST=SECRET), description="a-private-description")
+        async with serving(settings, issuer, http) as served:
+            await until(served.is_ready)
+            assert (await served.editor.create(secret, "some-segment")).status == 500
+            served.process.tell(signal.SIGTERM)
+            assert await served.process.ended() == 0
+        logged = next(event for event in served.process.events if event["event"] == "unexpected_error")
+        assert logged["exception"][0]["exc_type"] == "ClusterForbids"
+        text = "".join(served.process.err)
+        for hidden in (SECRET, "a-private-description", str(served.editor.token)[:40], "Bearer"):
             assert hidden not in text
 
     @ONE_CLUSTER
