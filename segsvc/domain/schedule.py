@@ -10,20 +10,23 @@ This module must not judge whether a schedule is sensible, nor compute when it f
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
 _INT64_LIMIT = 1 << 63
 _UINT64_MASK = (1 << 64) - 1
-_LONGEST_CACHED = 128  # real schedules are short; the cache must not hold on to a hostile megabyte
+_LONGEST_CACHED = 128  # real schedules are short; what is longer must be quick to check, for a megabyte may come
+_MAX_CACHED = 2048  # 2 MB at most, with reasons
 _LONGEST_QUOTED = 40
 
 # unicode.IsSpace of Go; str.split() would take U+001C to U+001F as well
 _SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _INTEGER = re.compile(r"([+-]?)([0-9]+)")
-_DURATION_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^.0-9]*)")
+# digits, a point, digits and a unit, any of which may be missing: any text but an empty one is a row of such parts
+_DURATION_PART = re.compile(r"(?!\Z)[0-9]*+(?:\.[0-9]*+)?+[^.0-9]*+")
+_DURATION_PIECES = re.compile(r"([0-9]*)(?:\.([0-9]*))?(.*)", re.DOTALL)
 
 _DESCRIPTORS = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 _EVERY = "@every "
@@ -79,7 +82,7 @@ def _reason(text: str) -> str | None:
     return None
 
 
-_cached_reason = lru_cache(maxsize=4096)(_reason)
+_cached_reason = lru_cache(maxsize=_MAX_CACHED)(_reason)
 
 
 def _parse(text: str) -> None:
@@ -97,7 +100,8 @@ def _parse(text: str) -> None:
             f" but has {len(fields)}"
         )
     for kind, content in zip(_FIELDS, fields, strict=True):
-        for item in filter(None, content.split(",")):
+        # a list may repeat a member half a million times; the first one that is refused is named all the same
+        for item in dict.fromkeys(filter(None, content.split(","))):
             try:
                 _parse_item(item, kind)
             except _Refused as refused:
@@ -134,6 +138,8 @@ def _number_or_name(text: str, kind: _Field) -> int:
 
 def _number(text: str, expected: str = "number") -> int:
     """Return the value of what Go's `strconv.Atoi` takes for a number that is not negative."""
+    if len(text) < 19 and text.isascii() and text.isdigit():  # nearly every one
+        return int(text)
     match = _INTEGER.fullmatch(text)
     if match is None:
         raise _Refused(f"{_quoted(text)} is not a {expected}")
@@ -159,35 +165,41 @@ def _parse_duration(text: str) -> None:
     rest = text[1:] if text.startswith(("-", "+")) else text
     if rest == "0":
         return
-    too_long = _Refused(f"has the duration {_quoted(text)}, which is too long")
     total = 0
-    for whole, fraction, unit in _duration_parts(rest):
-        if not (whole or fraction) or unit not in _NANOSECONDS:
-            raise _Refused(
-                f"has an invalid duration {_quoted(text)}: it must be numbers with units (h, m, s, ms, us, ns)"
-                " such as 1h30m"
-            )
-        nanoseconds = _NANOSECONDS[unit]
-        significant = whole.lstrip("0")
-        if len(significant) > 19:
-            raise too_long
-        part = int(significant or 0) * nanoseconds + _fraction(fraction, nanoseconds)
-        total = (total + part) & _UINT64_MASK
-        if max(part, total) > _INT64_LIMIT:
-            raise too_long
+    known: dict[str, int] = {}  # half a million parts may be the same few
+    for part in _DURATION_PART.findall(rest) or [""]:
+        nanoseconds = known.get(part)
+        if nanoseconds is None:
+            nanoseconds = known[part] = _nanoseconds(part, text)
+        total = (total + nanoseconds) & _UINT64_MASK
+        if total > _INT64_LIMIT:
+            raise _too_long(text)
     if total == _INT64_LIMIT and not negative:
-        raise too_long
+        raise _too_long(text)
 
 
-def _duration_parts(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the digits before the point, those after it, and the unit of each part."""
-    position = 0
-    while True:
-        match = cast("re.Match[str]", _DURATION_PART.match(text, position))  # it matches nothing, too
-        yield match[1], match[2] or "", match[3]
-        position = match.end()
-        if position == len(text):
-            return
+def _nanoseconds(part: str, duration: str) -> int:
+    """Return how long a part of a duration is, a number and its unit: 2**63 ns at most."""
+    pieces = cast("re.Match[str]", _DURATION_PIECES.fullmatch(part))  # it matches nothing, too
+    whole, fraction, unit = pieces[1], pieces[2] or "", pieces[3]
+    if not (whole or fraction) or unit not in _NANOSECONDS:
+        raise _Refused(
+            f"has an invalid duration {_quoted(duration)}: it must be numbers with units (h, m, s, ms, us, ns)"
+            " such as 1h30m"
+        )
+    significant = whole.lstrip("0")
+    if len(significant) > 19:
+        raise _too_long(duration)
+    nanoseconds = int(significant or 0) * _NANOSECONDS[unit]
+    if fraction:
+        nanoseconds += _fraction(fraction, _NANOSECONDS[unit])
+    if nanoseconds > _INT64_LIMIT:
+        raise _too_long(duration)
+    return nanoseconds
+
+
+def _too_long(duration: str) -> _Refused:
+    return _Refused(f"has the duration {_quoted(duration)}, which is too long")
 
 
 def _fraction(digits: str, nanoseconds: int) -> int:

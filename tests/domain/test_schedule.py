@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from time import process_time
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segsvc.domain.schedule import check_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
@@ -61,6 +68,7 @@ ACCEPTED = {
     "every pair of longest durations, which add up to 0": "@every 9223372036854775808ns9223372036854775808ns",
     "every long fraction": "@every 0." + "3" * 400 + "h",
     "every small fraction": "@every 0." + "0" * 400 + "1s",
+    "every pair of longest durations and more": "@every 9223372036854775808ns9223372036854775808ns1h",
 }
 
 REFUSED = {
@@ -144,6 +152,8 @@ REFUSED = {
     "every duration too long in nanoseconds": "@every 9223372036854775808ns",
     "every duration too long in hours": "@every 2562048h",
     "every sum that is too long": "@every 2562047h2562047h",
+    "every sum that is too long before it ends": "@every 9223372036854775808ns1ns9223372036854775807ns",
+    "every third part that is none": "@every 1h1h1",
     "every number of more digits than Python converts": "@every " + "9" * 5000 + "h",
     "a megabyte of zeros that is no number": "0" * 2**20 + "x * * * *",
     "a lone surrogate": "\ud800 * * * *",
@@ -236,6 +246,40 @@ durations = st.lists(
 @given(crontabs | durations)
 def test_accepts_whatever_follows_the_grammar(schedule: str) -> None:
     assert check_schedule(schedule) is None
+
+
+@given(crontabs, st.sampled_from(FIELDS), st.integers(2, 9))
+def test_repeating_the_members_of_a_list_changes_nothing(schedule: str, bounds: tuple[int, int], times: int) -> None:
+    fields = schedule.split()
+    fields[FIELDS.index(bounds)] = ",".join([fields[FIELDS.index(bounds)]] * times)
+    assert check_schedule(" ".join(fields)) is None
+    fields[FIELDS.index(bounds)] += ",99,x,99"
+    reason = check_schedule(" ".join(fields))
+    assert reason is not None
+    assert " '99': it must be within " in reason, "the first that is refused is named"
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "1," * 500_000 + " * * * *",
+        " ".join(["1-2,*/3," * 25_000] * 5),
+        "@every " + "1h" * 500_000,
+    ],
+    ids=["one list", "five lists", "a duration"],
+)
+def test_a_megabyte_is_checked_hardly_slower_than_it_is_split(schedule: str) -> None:
+    def seconds(work: Callable[[], object]) -> float:
+        # of the processor, the best of three: others may run on it as well
+        times = []
+        for _ in range(3):
+            begun = process_time()
+            work()
+            times.append(process_time() - begun)
+        return min(times)
+
+    assert check_schedule(schedule) is None
+    assert seconds(lambda: check_schedule(schedule)) < 5 * seconds(lambda: re.findall("[^,]", schedule))
 
 
 @given(st.sampled_from(FIELDS), st.data())
