@@ -78,6 +78,8 @@ class ClusterForbids(ClusterError):
 
 
 class UnexpectedAnswer(ClusterError):
-    """The answer is none that the Kubernetes API gives."""
+    """The answer is none that the Kubernetes API gives, or a refusal for a reason that is not known here."""
 
-    unclear = True
+    def __init__(self, reason: str, *, unclear: bool = True) -> None:
+        self.unclear = unclear
+        super().__init__(reason)

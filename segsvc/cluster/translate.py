@@ -103,7 +103,8 @@ def error_of_status(  # noqa: PLR0911, PLR0912 -- a table
         case _ if code >= 500:
             return ClusterUnavailable(message, _seconds(retry_after, details))
         case _:
-            return UnexpectedAnswer(message)
+            refused = 400 <= code < 500 and answer.get("kind") == "Status"  # by the API server, not by a proxy
+            return UnexpectedAnswer(message, unclear=not refused)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from tests.support.scripted import (
     page,
     resource,
     stream,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -446,6 +447,31 @@ async def test_rights_that_are_missing_are_no_reason_to_try_again(connected: Con
             await follower.writer.update("demo", renamed, dry_run=False)
 
     assert len(script.seen("replace")) == 1
+
+
+@pytest.mark.parametrize("refusal", [failure(405, "MethodNotAllowed"), failure(409, "SomethingNew")])
+async def test_a_refusal_for_whatever_reason_is_final(connected: Connect, metrics: Metrics, refusal: Step) -> None:
+    script = ScriptedCluster(**LIVE, get=[answer(HELD)], create=[refusal], replace=[refusal], delete=[refusal])
+    async with writing_to(script, connected, metrics) as follower:
+        with pytest.raises(UnexpectedAnswer):
+            await follower.writer.create(a_segment("other"), dry_run=False)
+        with pytest.raises(UnexpectedAnswer):
+            await follower.writer.update("demo", renamed, dry_run=False)
+        with pytest.raises(UnexpectedAnswer):
+            await follower.writer.delete("demo", allow, dry_run=False)
+
+    assert [kind for kind, _ in script.requests if kind not in LIVE] == ["create", "get", "replace", "get", "delete"]
+
+
+async def test_a_refusal_by_something_else_than_the_api_server_is_looked_into(
+    connected: Connect, metrics: Metrics
+) -> None:
+    stored = answer(resource("demo", 7, display_name="Renamed"))
+    script = ScriptedCluster(**LIVE, get=[answer(HELD)], replace=[text("a proxy's page", status=418), stored])
+    async with writing_to(script, connected, metrics) as follower:
+        updated = await follower.writer.update("demo", renamed, dry_run=False)
+
+    assert updated.version.revision == 7
 
 
 async def test_what_was_stored_as_no_segment_is_hidden_and_an_error(connected: Connect, metrics: Metrics) -> None:
