@@ -4,6 +4,10 @@ Credentials that change while the process runs are taken up: a pod's token, a ku
 and auth-provider plugins hand out are read again at most once a minute. A client certificate is read once.
 """
 
+import logging
+import os
+import re
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +24,7 @@ from kubernetes_asyncio.config import (
 )
 
 from segsvc.cluster.errors import ClusterConfigInvalid
+from segsvc.domain.ids import is_subdomain
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where the kubelet puts a pod's token, the cluster's certificate authority and the namespace's name."""
@@ -41,7 +46,12 @@ _UNUSABLE = (
     AttributeError,
 )
 
+# what the library makes of a plugin's token that is no string: Python's way to write it
+_NO_TOKEN = re.compile(r"(None|True|False|[\[{].*)?", re.DOTALL)
+
 log = structlog.get_logger(__name__)
+# what the library logs while it handles an exception, it raises as well: that is told once, and by us
+logging.getLogger("kubernetes_asyncio.config.kube_config").addFilter(lambda _: sys.exc_info()[0] is None)
 
 
 def in_pod(service_account: Path = SERVICE_ACCOUNT) -> bool:
@@ -50,16 +60,23 @@ def in_pod(service_account: Path = SERVICE_ACCOUNT) -> bool:
 
 
 def default_namespace(kubeconfig: str | None, service_account: Path = SERVICE_ACCOUNT) -> str:
-    """Return the pod's namespace, else that of the kubeconfig's current context, else ``default``."""
+    """Return the pod's namespace, else that of the kubeconfig's current context, else ``default``.
+
+    Raises ClusterConfigInvalid when that is no namespace's name.
+    """
     try:
         return (service_account / "namespace").read_text(encoding="utf-8").strip()
     except OSError:
         pass
     try:
-        _, context = list_kube_config_contexts(kubeconfig or _home_kubeconfig())
-    except _UNUSABLE:
+        path = _existing(kubeconfig)
+        _, context = list_kube_config_contexts(path)
+        namespace = (context or {})["context"].get("namespace") or DEFAULT_NAMESPACE
+    except (*_UNUSABLE, ClusterConfigInvalid):
         return DEFAULT_NAMESPACE  # no usable kubeconfig: `configuration` says what is wrong with it
-    return ((context or {}).get("context") or {}).get("namespace") or DEFAULT_NAMESPACE
+    if not is_subdomain(str(namespace)):
+        raise ClusterConfigInvalid(f"kubeconfig {path}: the namespace of its current context is no namespace's name")
+    return str(namespace)
 
 
 async def configuration(
@@ -78,7 +95,8 @@ async def configuration(
                 token_filename=str(service_account / "token"),
                 cert_filename=str(service_account / "ca.crt"),
             )
-        except (ConfigException, OSError) as error:
+            _tidy(found)
+        except (ConfigException, OSError, ValueError) as error:
             raise ClusterConfigInvalid(f"service account: {error}") from error
         reread: Any = found.refresh_api_key_hook
 
@@ -87,19 +105,28 @@ async def configuration(
 
         found.refresh_api_key_hook = _Refresh(refresh, period=0)
     else:
-        path = kubeconfig or _home_kubeconfig()
+        path = _existing(kubeconfig)
         try:
             # a service does not write its user's kubeconfig
             loader = await load_kube_config(path, client_configuration=found, persist_config=False)
+            _tidy(found)
         except _UNUSABLE as error:
-            raise ClusterConfigInvalid(f"kubeconfig {path}: {str(error) or type(error).__name__}") from error
+            raise _unusable(path, error) from error
         found.refresh_api_key_hook = _Refresh(lambda: loader.load_and_set(found), period=refresh_period)
-    _strip(found)
     return found
 
 
-def _home_kubeconfig() -> str:
-    return str(Path(KUBECONFIG).expanduser())
+def _existing(kubeconfig: str | None) -> str:
+    """Return the path, or the paths, of a kubeconfig of which some part is there. Raises ClusterConfigInvalid."""
+    paths = kubeconfig or str(Path(KUBECONFIG).expanduser())
+    if not any(path and Path(path).expanduser().exists() for path in paths.split(os.pathsep)):
+        raise ClusterConfigInvalid(f"kubeconfig {paths}: there is no such file")
+    return paths
+
+
+def _unusable(path: str, error: Exception) -> ClusterConfigInvalid:
+    reason = " ".join(str(error).split())  # YAML's errors have several lines
+    return ClusterConfigInvalid(f"kubeconfig {path}: {reason or type(error).__name__}")
 
 
 class _Refresh:
@@ -117,15 +144,24 @@ class _Refresh:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + self._period  # now, so that requests meanwhile do not do the same
+        last = dict(configuration.api_key)
         try:
             await self._load()
-        except (ConfigException, OSError, ValueError) as error:
-            log.warning("cluster_credentials_not_refreshed", reason=str(error))
-        _strip(configuration)
+            _tidy(configuration)
+        except _UNUSABLE as error:
+            configuration.api_key = last
+            log.warning("cluster_credentials_not_refreshed", reason=str(error) or type(error).__name__)
 
 
-def _strip(configuration: Configuration) -> None:
-    """Remove the line break that ends many a token file; it would be refused in a header."""
-    token = configuration.api_key.get(_BEARER)
-    if token is not None:
-        configuration.api_key[_BEARER] = token.strip()
+def _tidy(configuration: Configuration) -> None:
+    """Remove the line break that ends many a token file; it would be refused in a header.
+
+    Raises ConfigException for a token that is none.
+    """
+    header = configuration.api_key.get(_BEARER)
+    if header is None:
+        return
+    scheme, _, token = header.partition(" ")
+    if _NO_TOKEN.fullmatch(token.strip()):
+        raise ConfigException("the token is none")
+    configuration.api_key[_BEARER] = f"{scheme} {token.strip()}"

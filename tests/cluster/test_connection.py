@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,17 @@ def service_account(tmp_path: Path) -> Path:
         "\x00\x01",
     ],
 )
-async def test_a_kubeconfig_that_is_no_use_is_named(tmp_path: Path, content: str, metrics: Metrics) -> None:
+async def test_a_kubeconfig_that_is_no_use_is_named_in_one_line(
+    tmp_path: Path, content: str, metrics: Metrics, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(content)
 
-    with pytest.raises(ClusterConfigInvalid, match=str(path)):
+    with pytest.raises(ClusterConfigInvalid, match=str(path)) as raised:
         async with connect(str(path), namespace="test", metrics=metrics):
             pass
+    assert len(str(raised.value).splitlines()) == 1
+    assert caplog.messages == []  # of the library's own
     assert default_namespace(str(path), tmp_path) in {"default", "from-context"}
 
 
@@ -66,9 +71,18 @@ async def test_a_certificate_that_is_none_is_named(tmp_path: Path, metrics: Metr
             pass
 
 
-async def test_a_kubeconfig_that_is_absent_is_named(tmp_path: Path) -> None:
+async def test_a_kubeconfig_that_is_absent_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ClusterConfigInvalid, match="absent"):
         await configuration(str(tmp_path / "absent"))
+    assert caplog.messages == []
+
+
+async def test_of_several_kubeconfigs_one_is_enough(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text(kubeconfig("http://localhost"))
+    several = os.pathsep.join([str(tmp_path / "absent"), str(tmp_path / "there")])
+
+    assert (await configuration(several)).host == "http://localhost"
+    assert default_namespace(several, tmp_path / "absent") == "from-context"
 
 
 def test_the_namespace_is_the_pods_else_the_contexts_else_default(tmp_path: Path, service_account: Path) -> None:
@@ -80,6 +94,14 @@ def test_the_namespace_is_the_pods_else_the_contexts_else_default(tmp_path: Path
     path.write_text(kubeconfig("http://localhost").replace(', "namespace": "from-context"', ""))
     assert default_namespace(str(path), tmp_path / "absent") == "default"
     assert default_namespace(str(tmp_path / "absent"), tmp_path / "absent") == "default"
+
+
+def test_a_contexts_namespace_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost").replace("from-context", "From Context"))
+
+    with pytest.raises(ClusterConfigInvalid, match="namespace"):
+        default_namespace(str(path), tmp_path / "absent")
 
 
 def test_a_pod_is_known_by_its_token(service_account: Path) -> None:
@@ -124,6 +146,8 @@ async def test_a_pod_without_its_surroundings_is_a_misconfiguration(
 
 # --- credentials that change
 
+CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+
 
 async def token_of(found: Any) -> str | None:
     """Return what the next request would carry."""
@@ -163,15 +187,15 @@ async def test_credentials_are_not_read_again_for_each_request(tmp_path: Path) -
     assert await token_of(found) == "Bearer first"
 
 
-async def test_a_plugin_is_asked_for_a_token(tmp_path: Path, metrics: Metrics) -> None:
-    credential = {
-        "apiVersion": "client.authentication.k8s.io/v1",
-        "kind": "ExecCredential",
-        "status": {"token": "from-plugin"},
-    }
+def plugin_printing(tmp_path: Path, said: object) -> dict[str, Any]:
+    """Return a kubeconfig's ``exec`` for a plugin that prints this as JSON; called again, it prints the new one."""
     plugin = tmp_path / "plugin.py"
-    plugin.write_text(f"print({json.dumps(json.dumps(credential))})")
-    command = {"apiVersion": credential["apiVersion"], "command": sys.executable, "args": [str(plugin)]}
+    plugin.write_text(f"print({json.dumps(json.dumps(said))})")
+    return {"apiVersion": CREDENTIAL["apiVersion"], "command": sys.executable, "args": [str(plugin)]}
+
+
+async def test_a_plugin_is_asked_for_a_token(tmp_path: Path, metrics: Metrics) -> None:
+    command = plugin_printing(tmp_path, {**CREDENTIAL, "status": {"token": "from-plugin"}})
     path = tmp_path / "kubeconfig"
     async with ScriptedCluster(get=[answer(resource("demo", 5))]) as cluster:
         cluster.write_kubeconfig(path, exec=command)
@@ -179,3 +203,36 @@ async def test_a_plugin_is_asked_for_a_token(tmp_path: Path, metrics: Metrics) -
             await api.get("demo")
 
         assert [request.headers["Authorization"] for request in cluster.seen("get")] == ["Bearer from-plugin"]
+
+
+NO_CREDENTIALS: list[object] = [
+    None,
+    [],
+    {**CREDENTIAL, "status": None},
+    *({**CREDENTIAL, "status": {"token": token}} for token in (None, "", " ", False, ["a"], {"a": 1})),
+]
+
+
+@pytest.mark.parametrize("said", NO_CREDENTIALS)
+async def test_a_plugin_that_gives_no_token_is_a_misconfiguration_at_the_start(tmp_path: Path, said: object) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(kubeconfig("http://localhost", exec=plugin_printing(tmp_path, said)))
+
+    with pytest.raises(ClusterConfigInvalid, match=str(path)):
+        await configuration(str(path))
+
+
+@pytest.mark.parametrize("said", NO_CREDENTIALS)
+async def test_a_plugin_that_gives_no_token_later_leaves_the_last_one_in_use(
+    tmp_path: Path, logged: list[Any], said: object
+) -> None:
+    path = tmp_path / "kubeconfig"
+    command = plugin_printing(tmp_path, {**CREDENTIAL, "status": {"token": "first"}})
+    path.write_text(kubeconfig("http://localhost", exec=command))
+    found = await configuration(str(path), refresh_period=0)
+
+    plugin_printing(tmp_path, said)
+    assert await token_of(found) == "Bearer first"
+    assert [entry["event"] for entry in logged] == ["cluster_credentials_not_refreshed"]
+    plugin_printing(tmp_path, {**CREDENTIAL, "status": {"token": "second"}})
+    assert await token_of(found) == "Bearer second"
