@@ -5,16 +5,18 @@ Invariants:
 - `verify` ends with a principal, `TokenInvalid` or `KeysUnavailable`, whatever text it is given.
 - The cache changes how long an answer takes, never the answer: an entry counts only at a time that the token's claims
   allow, by the clock as it is now, and only while the issuer's keys are those it was verified with.
-- Tokens are remembered by digest: the cache is bounded in count and in bytes, and holds nothing that opens a door.
+- Tokens are remembered by digest: the cache is bounded in bytes, and holds nothing that opens a door.
 
 This module must not know HTTP: where a token comes from and which status answers it is the web layer's.
 """
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from sys import getsizeof
 from typing import NamedTuple, Protocol
+
+from segsvc.index.lru import LruCache
 
 from .errors import TokenInvalid
 from .jws import MAX_TOKEN_LENGTH, SignedToken, read_json, read_token
@@ -23,6 +25,12 @@ from .principal import Principal, principal_from_claims
 
 LEEWAY = 30.0
 """Seconds by which the issuer's clock and ours may differ."""
+
+CACHE_BUDGET = 64 * 1024 * 1024
+"""Bytes that what is remembered may take: 50,000 callers with a few roles each, or 700 with a thousand."""
+
+_ENTRY_BYTES = 500
+"""What an entry takes beside the caller's name, address and roles."""
 
 
 class Keys(Protocol):
@@ -44,6 +52,8 @@ class _Verified(NamedTuple):
     valid_from: float
     valid_until: float
     generation: int
+    size: int
+    """About how many bytes it takes to remember this. A megabyte of roles fits into 64 KiB of token."""
 
 
 class TokenVerifier:
@@ -57,19 +67,18 @@ class TokenVerifier:
         audience: str | None,
         client: str,
         clock: Callable[[], float],
-        cache_size: int = 10_000,
+        cache_budget: int = CACHE_BUDGET,
     ) -> None:
         """Take the keys and the claims to expect: `audience` None accepts any, `client` is whose roles count.
 
-        `clock` gives seconds since the epoch, as the claims do.
+        `clock` gives seconds since the epoch, as the claims do; `cache_budget` is in bytes.
         """
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
         self._client = client
         self._clock = clock
-        self._cache: OrderedDict[bytes, _Verified] = OrderedDict()
-        self._cache_size = cache_size
+        self._cache: LruCache[bytes, _Verified] = LruCache(cache_budget, lambda entry: entry.size)
 
     def cached(self, token: str) -> Principal | None:
         """Return the principal of a token that was verified before and still holds, without waiting for anything."""
@@ -80,9 +89,8 @@ class TokenVerifier:
         if entry is None:
             return None
         if entry.generation != self._keys.generation or not entry.valid_from <= self._clock() < entry.valid_until:
-            del self._cache[digest]
+            self._cache.remove(digest)
             return None
-        self._cache.move_to_end(digest)
         return entry.principal
 
     async def verify(self, token: str) -> Principal:
@@ -94,10 +102,18 @@ class TokenVerifier:
         await self._check_signature(signed)
         # Nothing is awaited from here on, so the keys are still those that the signature was checked with.
         entry = self._check_claims(signed.payload)
-        self._cache[sha256(token.encode("ascii")).digest()] = entry
-        if len(self._cache) > self._cache_size:
-            self._cache.popitem(last=False)
+        self._forget_expired()
+        self._cache.put(sha256(token.encode("ascii")).digest(), entry)
         return entry.principal
+
+    def _forget_expired(self) -> None:
+        """Forget what does not hold any more: nobody uses it, so it comes to be what was not used for longest."""
+        generation, now = self._keys.generation, self._clock()
+        while oldest := next(iter(self._cache.items()), None):
+            digest, entry = oldest
+            if entry.generation == generation and now < entry.valid_until:
+                return
+            self._cache.remove(digest)
 
     async def _check_signature(self, token: SignedToken) -> None:
         if token.algorithm not in ALGORITHMS:
@@ -133,7 +149,12 @@ class TokenVerifier:
         if now < valid_from:
             raise TokenInvalid("not_yet_valid")
         principal = principal_from_claims(claims, self._client)
-        return _Verified(principal, valid_from, valid_until, generation=self._keys.generation)
+        return _Verified(principal, valid_from, valid_until, generation=self._keys.generation, size=_size(principal))
+
+
+def _size(principal: Principal) -> int:
+    texts = sum(map(getsizeof, principal.roles)) + getsizeof(principal.name) + getsizeof(principal.email)
+    return _ENTRY_BYTES + getsizeof(principal.roles) + texts
 
 
 def _names(audiences: object, audience: str) -> bool:

@@ -1,6 +1,7 @@
 """Tokens that were verified are remembered, and never for longer than they are good."""
 
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.auth.provider import CLIENT, NOW, Clock, claims, key, public, sign
 
 ISSUER = "https://id.example.org"
 EC = key("ec")
+BUDGET = 1_000_000
 
 
 class CountedKeys:
@@ -41,7 +43,7 @@ def keys() -> CountedKeys:
 
 @pytest.fixture
 def verifier(keys: CountedKeys, clock: Clock) -> TokenVerifier:
-    return TokenVerifier(keys, issuer=ISSUER, audience=None, client=CLIENT, clock=clock, cache_size=3)
+    return TokenVerifier(keys, issuer=ISSUER, audience=None, client=CLIENT, clock=clock, cache_budget=BUDGET)
 
 
 async def test_a_token_is_verified_once(verifier: TokenVerifier, keys: CountedKeys) -> None:
@@ -115,10 +117,64 @@ async def test_a_change_of_the_keys_has_every_token_verified_again(verifier: Tok
         await verifier.verify(token)
 
 
-async def test_the_tokens_used_last_are_the_ones_remembered(verifier: TokenVerifier) -> None:
-    first, second, third, fourth = (sign(claims(ISSUER, sub=str(number)), EC) for number in range(4))
+def bulky(subject: int, roles: int, **changes: Any) -> str:
+    """Return a token of a caller with so many roles, each of about 80 bytes."""
+    named = [f"the-role-{number}-of-{subject}" for number in range(roles)]
+    return sign(claims(ISSUER, sub=str(subject), resource_access={CLIENT: {"roles": named}}, **changes), EC)
+
+
+async def test_the_tokens_used_last_are_the_ones_remembered(keys: CountedKeys, clock: Clock) -> None:
+    verifier = TokenVerifier(keys, issuer=ISSUER, audience=None, client=CLIENT, clock=clock, cache_budget=200_000)
+    first, second, third, fourth = (bulky(number, 500) for number in range(4))  # three of them fit
     for token in (first, second, third):
         await verifier.verify(token)
     assert verifier.cached(first) is not None
     await verifier.verify(fourth)
     assert [verifier.cached(token) is not None for token in (first, second, third, fourth)] == [True, False, True, True]
+
+
+@pytest.fixture
+def memory() -> Iterator[None]:
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def allocated() -> int:
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize(("tokens", "roles"), [(60, 500), (1_500, 1)], ids=["large tokens", "small tokens"])
+async def test_what_is_remembered_takes_the_memory_it_may_and_no_more(
+    verifier: TokenVerifier, tokens: int, roles: int
+) -> None:
+    issued = [bulky(number, roles) for number in range(tokens)]
+    await verifier.verify(sign(claims(ISSUER), EC))
+    before = allocated()
+    for token in issued:
+        await verifier.verify(token)
+    assert BUDGET / 2 < allocated() - before < BUDGET * 1.1
+
+
+@pytest.mark.usefixtures("memory")
+async def test_expired_tokens_are_forgotten_when_another_is_verified(verifier: TokenVerifier, clock: Clock) -> None:
+    issued = [bulky(number, 500, exp=NOW + number) for number in range(15)]
+    last = sign(claims(ISSUER), EC)
+    await verifier.verify(sign(claims(ISSUER), EC))
+    before = allocated()
+    for token in issued:
+        await verifier.verify(token)
+    assert allocated() - before > BUDGET / 2
+    clock.now = NOW + 60
+    await verifier.verify(last)
+    assert allocated() - before < BUDGET / 20
+
+
+async def test_a_token_too_large_to_be_remembered_is_verified_each_time(keys: CountedKeys, clock: Clock) -> None:
+    small = TokenVerifier(keys, issuer=ISSUER, audience=None, client=CLIENT, clock=clock, cache_budget=10_000)
+    usual, token = sign(claims(ISSUER), EC), bulky(1, 500)
+    for one in (usual, token, token):
+        await small.verify(one)
+    assert keys.lookups == 3
+    assert small.cached(usual) is not None
