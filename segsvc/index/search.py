@@ -18,6 +18,7 @@ Names share words, so the work is done on the distinct words: each leads to the 
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -70,12 +71,15 @@ class SearchIndex:
             if not held:  # nothing but accents
                 return {}
             return {segment_id: EXACT for segment_id, name in self._names.items() if held in fold(name)}
-        found = [self._word(asked[0])]  # by how many words of the search have been matched
+        matches_of, matches_together = cache(self._word), cache(self._together)  # words may be asked repeatedly
+        found = [matches_of(asked[0])]  # by how many words of the search have been matched
         for position in range(1, len(asked)):
-            pair = self._together(asked[position - 1] + asked[position])
+            pair = matches_together(asked[position - 1] + asked[position])
             if position > 1:
                 pair = _both(found[position - 2], pair)
-            found.append(_either(_both(found[position - 1], self._word(asked[position])), pair))
+            found.append(_either(_both(found[position - 1], matches_of(asked[position])), pair))
+            if not found[-1] and not found[-2]:
+                return {}  # the next words can only add to the last two
         return found[-1]
 
     def _word(self, word: str) -> _Matches:
@@ -136,6 +140,8 @@ def _both(left: _Matches, right: _Matches) -> _Matches:
 
 
 def _either(left: _Matches, right: _Matches) -> _Matches:
+    if not left or not right:
+        return left or right
     matches = dict(left)
     for segment_id, rank in right.items():
         matches[segment_id] = min(matches.get(segment_id, rank), rank)

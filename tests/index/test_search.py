@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from itertools import product
+from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -167,6 +169,28 @@ def test_a_name_of_a_great_many_words_does_not_stop_the_service() -> None:
     index = built({"long": "a " * 100_000, "demo": "Ab"})
     assert index.search("ab") == {"demo": 0}
     assert index.search("a" * 128) == {"long": 1}
+
+
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [("abbc " * 25, 21), (" ".join(map("".join, product("xyz", repeat=3))), 0)],
+    ids=["equal", "lost"],
+)
+def test_a_search_of_many_words_costs_no_more_than_it_must(search: str, found: int) -> None:
+    names = ["".join(letters) for letters in product("abcde", repeat=5)]
+    index = built({name: name for name in names})
+
+    def seconds(text: str) -> float:
+        # of the processor, the best of three: others may run on it as well
+        times = []
+        for _ in range(3):
+            begun = process_time()
+            index.search(text)
+            times.append(process_time() - begun)
+        return min(times)
+
+    assert len(index.search(search)) == found
+    assert seconds(search) < 6 * seconds(search.split()[0])
 
 
 @settings(deadline=None)
