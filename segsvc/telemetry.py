@@ -16,7 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("json", "console")
 
-# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; versions after 00 may go on
+# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags; after 00 more may come
 _TRACEPARENT = re.compile(
     r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )

@@ -13,7 +13,7 @@ from typing import NoReturn
 from .errors import TokenInvalid
 
 MAX_TOKEN_LENGTH = 64 * 1024
-"""As much as the server takes of request headers altogether."""
+"""As much as the server takes in one header field."""
 
 _TYPES = {"jwt", "at+jwt", "application/jwt", "application/at+jwt"}
 

@@ -18,11 +18,12 @@ MAX_DEPTH = 32
 async def json_object(request: BaseRequest) -> dict[str, Any]:
     """Read the request's body.
 
-    It must be ``application/json`` (415), at most `MAX_BODY` bytes (413), and one JSON object (RFC 8259) in UTF-8
-    without duplicate keys, NaN or infinities, nested at most `MAX_DEPTH` deep (400).
+    It must be ``application/json``, not compressed (415), at most `MAX_BODY` bytes (413), and one JSON object
+    (RFC 8259) in UTF-8 without duplicate keys, NaN or infinities, nested at most `MAX_DEPTH` deep (400).
     Raises HttpError, InvalidParameters.
     """
     _check_content_type(request)
+    _check_content_coding(request)
     return parse(await _read(request))
 
 
@@ -50,6 +51,14 @@ def _check_content_type(request: BaseRequest) -> None:
         raise bad_header(f"Header 'Content-Type' must be 'application/json' {told}.", status=415)
     if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise bad_header("Header 'Content-Type' must not name a charset other than utf-8.", status=415)
+
+
+def _check_content_coding(request: BaseRequest) -> None:
+    codings = ",".join(request.headers.getall("Content-Encoding", []))
+    if any(coding.strip().lower() not in ("", "identity") for coding in codings.split(",")):
+        # https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3: the answer tells what would be taken
+        message = f"Header 'Content-Encoding' must be 'identity' or missing but is '{echo(codings)}'."
+        raise HttpError(415, "bad_header_value", message, {"Accept-Encoding": "identity"})
 
 
 async def _read(request: BaseRequest) -> bytes:

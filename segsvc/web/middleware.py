@@ -10,10 +10,15 @@ from multidict import CIMultiDict
 from segsvc.auth.errors import TokenInvalid
 from segsvc.cluster.errors import ClusterError
 from segsvc.telemetry import Metrics, trace_id
-from segsvc.web.errors import HttpError, from_exception, method_not_allowed, no_such_path
+from segsvc.web.errors import HttpError, echo, from_exception, method_not_allowed, no_such_path
 from segsvc.web.handlers import CALLER
 from segsvc.web.representation import accepts_gzip, represent
 from segsvc.web.server import TRACE_HEADER
+
+LOGGED_PARAMETERS = (
+    "pagesize", "offset", "search", "sort", "label", "export", "dryRun", "id", "minRevision", "action"
+)  # fmt: skip
+"""The query parameters that there are. Others stay out of the log: some callers put their tokens there."""
 
 _log = structlog.get_logger()
 
@@ -40,7 +45,8 @@ def observing(metrics: Metrics) -> Middleware:
             _log.info(
                 "request",
                 method=request.method,
-                path=request.path_qs,
+                path=echo(request.path),
+                query=_known_query(request),
                 status=response.status,
                 duration_ms=round(seconds * 1000, 3),
                 caller=request.get(CALLER),
@@ -107,6 +113,11 @@ def _error_response(request: web.Request, answer: HttpError, trace: str) -> web.
     rendered = represent(body, gzip=accepts_gzip(request.headers.get(hdrs.ACCEPT_ENCODING, "")))
     headers.update(rendered.headers)
     return web.Response(status=answer.status, body=rendered.body, headers=headers)
+
+
+def _known_query(request: web.Request) -> dict[str, str]:
+    given = request.query
+    return {name: echo(",".join(given.getall(name))) for name in LOGGED_PARAMETERS if name in given}
 
 
 def _method(request: web.Request) -> str:
