@@ -141,7 +141,9 @@ FAILURES: Mapping[str, Failure] = {
         412, "The segment no longer has the entity tag that `If-Match` names. Nothing was written.", ["modified"]
     ),
     "TooLarge": Failure(413, "The body is over 1 MiB, or more than the cluster can store.", ["tooLarge"]),
-    "UnsupportedMediaType": Failure(415, "The body's `Content-Type` is not `application/json`.", ["mediaType"]),
+    "UnsupportedMediaType": Failure(
+        415, "The body's `Content-Type` is not `application/json`, or the body is compressed.", ["mediaType"]
+    ),
     "Unexpected": Failure(
         500, "Something broke. The answer tells nothing but the `traceId`; the service's log tells all.", ["unexpected"]
     ),
