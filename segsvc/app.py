@@ -1,11 +1,15 @@
 """The composition root: builds what the service is made of, owns its tasks and the order of start and stop.
 
-Start: the ops port first, so that probes have an answer; then the API, which says 503 until the index is filled.
+Start: the ops port first, so that probes have an answer; then the API, which says 503 until the index is filled; the
+tasks last, so that a port that is not to be had is all there is to say.
 Stop: not ready; no new connections; requests in flight finish; writes that outlived their callers do; the tasks end.
 """
 
 import asyncio
+import errno
+import os
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +25,7 @@ from segsvc.auth.verifier import TokenVerifier
 from segsvc.cluster.api import connect
 from segsvc.cluster.connection import default_namespace
 from segsvc.cluster.reflector import Reflector
-from segsvc.cluster.writer import SegmentWriter
+from segsvc.cluster.writer import WRITE_SECONDS, SegmentWriter
 from segsvc.domain.ids import SUFFIX_ALPHABET, SUFFIX_LENGTH
 from segsvc.index.store import SegmentStore
 from segsvc.ops.application import Probes, create_ops_application
@@ -32,14 +36,29 @@ from segsvc.web.application import MAX_HEADER, create_application
 from segsvc.web.handlers import Api
 from segsvc.web.server import Runner
 
-GRACE = 10.0
-"""How long requests in flight have to finish when the process is told to stop, in seconds."""
+GRACE = 5.0
+"""How long requests in flight have to come in when the process is told to stop, in seconds.
+
+aiohttp then has those break off whose bodies are still on their way, and waits as long again for the answers.
+"""
+OPS_GRACE = 0.25
+"""The same for the ops port, whose answers take no time."""
+STOP_SECONDS = max(2 * GRACE, GRACE + WRITE_SECONDS) + 2 * OPS_GRACE
+"""The longest that a stop takes, whatever callers do: a write that came in at the last moment gets all of its time."""
 
 _log = structlog.get_logger()
 
 
 class TaskEnded(Exception):
     """A task that must run for as long as the process does has ended."""
+
+
+class CannotListen(Exception):
+    """A host or port cannot be had; ``setting`` is the field of Settings that says which, the text says why."""
+
+    def __init__(self, setting: str, reason: str) -> None:
+        self.setting = setting
+        super().__init__(reason)
 
 
 class Application:
@@ -51,6 +70,7 @@ class Application:
         self._metrics = metrics
         self._tasks: dict[str, asyncio.Task[Any]] = {}
         self._stopping = False
+        self._writes_end = 0.0
         self.url = ""
         self.ops_url = ""
 
@@ -63,9 +83,14 @@ class Application:
         """Run a task that must not end before the process does."""
         self._tasks[name] = asyncio.create_task(work, name=name)
 
-    def begin_stop(self) -> None:
-        """Be ready no longer."""
+    def begin_stop(self, patience: float) -> None:
+        """Be ready no longer; writes under way have this many seconds."""
         self._stopping = True
+        self._writes_end = time.monotonic() + patience
+
+    async def drain(self, service: SegmentService) -> None:
+        """Wait for the writes under way, for as long as they have."""
+        await service.drain(max(self._writes_end - time.monotonic(), 0))
 
     async def stop_tasks(self) -> None:
         """Cancel the tasks and wait for them."""
@@ -95,8 +120,8 @@ class Application:
 
 
 @asynccontextmanager
-async def run(settings: Settings) -> AsyncIterator[Application]:
-    """Run the service until the context ends. Raises SettingError, and OSError for a port that is not to be had."""
+async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Application]:
+    """Run the service until the context ends; see `GRACE`. Raises ClusterConfigInvalid, CannotListen."""
     metrics = Metrics()
     store = SegmentStore()
     async with AsyncExitStack() as stack:
@@ -132,34 +157,47 @@ async def run(settings: Settings) -> AsyncIterator[Application]:
             cors_origins=settings.cors_origins,
         )
         stack.push_async_callback(application.stop_tasks)
+        application.ops_url = await _listen(
+            stack, create_ops_application(application.probes(), metrics), settings, port="ops_port", grace=OPS_GRACE
+        )
+        stack.push_async_callback(application.drain, service)
+        application.url = await _listen(stack, create_application(handlers), settings, port="port", grace=grace)
+        stack.callback(application.begin_stop, grace + WRITE_SECONDS)
         application.supervise("reflector", reflector.run())
         application.supervise("key_refresh", keys.run())
-        application.ops_url = await _listen(
-            stack, create_ops_application(application.probes(), metrics), settings.host, settings.ops_port
-        )
-        stack.push_async_callback(service.drain, GRACE)
-        application.url = await _listen(stack, create_application(handlers), settings.host, settings.port)
-        stack.callback(application.begin_stop)
         _log.info("started", url=application.url, ops_url=application.ops_url, namespace=namespace)
         yield application
         _log.info("stopping")
     _log.info("stopped")
 
 
-async def _listen(stack: AsyncExitStack, application: web.Application, host: str, port: int) -> str:
-    """Serve an application until the stack unwinds; return its URL."""
+async def _listen(
+    stack: AsyncExitStack, application: web.Application, settings: Settings, *, port: str, grace: float
+) -> str:
+    """Serve an application until the stack unwinds; return its URL. ``port`` is the field that says where."""
     runner = Runner(
         application,
         access_log=None,
-        shutdown_timeout=GRACE,
+        shutdown_timeout=grace,
         max_field_size=MAX_HEADER,
         max_headers=256,
     )
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
-    await web.TCPSite(runner, host, port, backlog=1024).start()
-    bound = runner.addresses[0]
-    return f"http://{'127.0.0.1' if bound[0] == '0.0.0.0' else bound[0]}:{bound[1]}"  # noqa: S104
+    host, number = settings.host, getattr(settings, port)
+    try:
+        await web.TCPSite(runner, host, number, backlog=1024).start()
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno in (errno.EADDRNOTAVAIL, None):
+            raise CannotListen("host", f"is '{host}' but must be an address of this machine") from error
+        raise CannotListen(port, f"is {number} but cannot be had: {os.strerror(error.errno)}") from error
+    return _url(*runner.addresses[0][:2])
+
+
+def _url(host: str, port: int) -> str:
+    """Return where callers on this machine find what listens here (RFC 3986, section 3.2.2)."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not listened to)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _now() -> datetime:

@@ -7,14 +7,17 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from segsvc import __version__
-from segsvc.app import Application, TaskEnded, run
+from segsvc.app import Application, CannotListen, TaskEnded, run
 from segsvc.cluster.errors import ClusterConfigInvalid
-from segsvc.settings import SettingError, Settings
+from segsvc.settings import SettingError, Settings, host_name, log_level, port_number, whole_number
 from segsvc.telemetry import configure_logging
+
+_Value = TypeVar("_Value")
 
 _log = structlog.get_logger()
 
@@ -27,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 after a signal to stop, 1 when something broke, 2 for a bad start."""
     options = _parser().parse_args(arguments)
     try:
-        work = _serve(options) if options.command == "serve" else _dev(options)
+        work = _serve() if options.command == "serve" else _dev(options)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(work)
-    except (SettingError, CannotStart, ClusterConfigInvalid, OSError) as error:
+    except (SettingError, CannotStart) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
     except TaskEnded as error:
@@ -45,14 +48,28 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve a cluster's segments; settings come from the environment")
     dev = commands.add_parser("dev", help="serve sample segments from an embedded cluster; needs nothing")
-    dev.add_argument("--host", default="127.0.0.1", help="address of the API and the ops port (default: %(default)s)")
-    dev.add_argument("--port", type=int, default=8080, help="port of the API; 0: any (default: %(default)s)")
-    dev.add_argument("--ops-port", type=int, default=8081, help="port of health and metrics (default: %(default)s)")
-    dev.add_argument("--cluster-port", type=int, default=0, help="port of the embedded cluster (default: any)")
+    dev.add_argument(
+        "--host",
+        type=_argument(host_name),
+        default="127.0.0.1",
+        help="address of the API and the ops port (default: %(default)s)",
+    )
+    dev.add_argument(
+        "--port", type=_argument(port_number), default=8080, help="port of the API; 0: any (default: %(default)s)"
+    )
+    dev.add_argument(
+        "--ops-port",
+        type=_argument(port_number),
+        default=8081,
+        help="port of health and metrics (default: %(default)s)",
+    )
+    dev.add_argument(
+        "--cluster-port", type=_argument(port_number), default=0, help="port of the embedded cluster (default: any)"
+    )
     dev.add_argument("--data", type=Path, metavar="FILE", help="keep the cluster in this file (default: in memory)")
     dev.add_argument(
         "--segments",
-        type=int,
+        type=_argument(whole_number),
         default=12,
         metavar="N",
         help="how many samples a new cluster gets (default: %(default)s)",
@@ -60,18 +77,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(_: argparse.Namespace) -> None:
+def _argument(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
+    """Let an option be read as the setting is, with the reason in what argparse says."""
+
+    def check(text: str) -> _Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"'{text}' {error}") from None
+
+    return check
+
+
+async def _serve() -> None:
     settings = Settings.from_environment(os.environ)
     configure_logging(settings.log_level, settings.log_format)
-    async with run(settings) as application:
-        await _until_told(application)
+    try:
+        async with run(settings) as application:
+            await _until_told(application)
+    except CannotListen as error:
+        raise CannotStart(f"SEGSVC_{error.setting.upper()} {error}") from error
+    except ClusterConfigInvalid as error:
+        raise CannotStart(f"KUBECONFIG: {error}") from error
 
 
 async def _dev(options: argparse.Namespace) -> None:
     # not at the top: `serve` is to load nothing of the emulator, which takes as long to import as all of the service
     from segsvc.dev import DevOptions, StartError, settings_for, surroundings  # noqa: PLC0415
 
-    configure_logging(os.environ.get("SEGSVC_LOG_LEVEL", "warning"), "console")
+    configure_logging(log_level(os.environ, "warning"), "console")
     chosen = DevOptions(
         host=options.host,
         port=options.port,
@@ -85,7 +119,9 @@ async def _dev(options: argparse.Namespace) -> None:
             print(around.greeting(application.url, application.ops_url), flush=True)
             await _until_told(application)
     except StartError as error:
-        raise CannotStart(str(error)) from None
+        raise CannotStart(str(error)) from error
+    except CannotListen as error:
+        raise CannotStart(f"--{error.setting.replace('_', '-')} {error}") from error
 
 
 async def _until_told(application: Application) -> None:

@@ -1,5 +1,6 @@
 """``segsvc dev``: an embedded cluster, a token issuer and sample segments around the ordinary service."""
 
+import os
 import shlex
 import tempfile
 from collections.abc import AsyncIterator
@@ -79,10 +80,18 @@ async def surroundings(options: DevOptions) -> AsyncIterator[Surroundings]:
         is_new = options.data is None or not options.data.exists()
         try:
             issuer = TokenIssuer(keys=keys)
-            cluster = EmbeddedCluster(data=options.data, port=options.cluster_port)
+        except ValueError as error:
+            raise StartError(str(error)) from error
+        except OSError as error:
+            raise StartError(f"{keys} cannot be used: {error.strerror}") from error
+        cluster = EmbeddedCluster(data=options.data, port=options.cluster_port)
+        try:
             await cluster.start()
-        except (ValueError, JournalError) as error:
-            raise StartError(str(error)) from None
+        except JournalError as error:
+            raise StartError(str(error)) from error
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise StartError(f"--cluster-port is {options.cluster_port} but cannot be had: {reason}") from error
         stack.push_async_callback(cluster.stop)
         await issuer.start()
         stack.push_async_callback(issuer.stop)

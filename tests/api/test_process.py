@@ -132,21 +132,42 @@ class TestSettings:
     async def test_a_kubeconfig_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         missing = str(tmp_path / "no-such-file")
         issuer = "https://issuer.example.com"
+        code, _, err = await outcome("serve", SEGSVC_OIDC_ISSUER=issuer, KUBECONFIG=missing, **NO_PORT)
+        assert code == 2
+        assert len(err.splitlines()) == 1, err
+        assert "KUBECONFIG" in err
+        assert missing in err
+
+    async def test_a_kubeconfig_that_is_broken_is_one_line(self, tmp_path: Path) -> None:
+        broken = tmp_path / "kubeconfig"
+        broken.write_text("no yaml: [", encoding="utf-8")
         code, _, err = await outcome(
-            "serve", SEGSVC_OIDC_ISSUER=issuer, KUBECONFIG=missing, SEGSVC_LOG_LEVEL="error", **NO_PORT
+            "serve", SEGSVC_OIDC_ISSUER="https://issuer.example.com", KUBECONFIG=str(broken), **NO_PORT
         )
         assert code == 2
         assert len(err.splitlines()) == 1, err
-        assert missing in err
+        assert "KUBECONFIG" in err
+        assert str(broken) in err
 
     @ONE_CLUSTER
-    async def test_a_port_in_use_is_one_clear_line(self, settings: dict[str, str]) -> None:
+    @pytest.mark.parametrize("name", ["SEGSVC_PORT", "SEGSVC_OPS_PORT"])
+    async def test_a_port_in_use_is_one_clear_line(self, settings: dict[str, str], name: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            code, _, err = await outcome("serve", **{**settings, "SEGSVC_PORT": port, "SEGSVC_LOG_LEVEL": "error"})
+            code, _, err = await outcome("serve", **{**settings, name: port})
         assert code == 2
         assert len(err.splitlines()) == 1, err
-        assert port in err
+        assert f"{name} is {port}" in err
+
+    @ONE_CLUSTER
+    @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
+    async def test_a_host_that_is_none_of_this_machine_is_one_clear_line(
+        self, settings: dict[str, str], host: str
+    ) -> None:
+        code, _, err = await outcome("serve", **{**settings, "SEGSVC_HOST": host})
+        assert code == 2
+        assert len(err.splitlines()) == 1, err
+        assert f"SEGSVC_HOST is '{host}'" in err
 
 
 class TestServe:
@@ -420,14 +441,50 @@ class TestDev:
         assert len(ids[0]) == 3
         assert ids[0] == ids[1]
 
-    @pytest.mark.parametrize("option", ["--port", "--cluster-port"])
+    @pytest.mark.parametrize("option", ["--port", "--ops-port", "--cluster-port"])
     async def test_a_port_in_use_is_one_clear_line(self, option: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            code, _, err = await outcome("dev", "--port", "0", "--ops-port", "0", option, port)
+            code, _, err = await outcome(*self.ANY_PORT, option, port)
         assert code == 2
         assert len(err.splitlines()) == 1, err
-        assert port in err
+        assert f"{option} is {port}" in err
+
+    @pytest.mark.parametrize(
+        ("option", "text"),
+        [
+            ("--port", "99999"),
+            ("--ops-port", "http"),
+            ("--cluster-port", "-1"),
+            ("--segments", "-5"),
+            ("--segments", "few"),
+            ("--host", "no such host"),
+        ],
+    )
+    def test_an_option_that_is_wrong_is_named(self, capsys: pytest.CaptureFixture[str], option: str, text: str) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["dev", f"{option}={text}"])
+        assert ended.value.code == 2
+        *_, said = capsys.readouterr().err.splitlines()
+        assert f"argument {option}: '{text}' must be" in said
+
+    def test_a_log_level_that_is_none_is_one_line(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("SEGSVC_LOG_LEVEL", "nonsense")
+        assert main(["dev"]) == 2
+        said = capsys.readouterr().err
+        assert len(said.splitlines()) == 1
+        assert "SEGSVC_LOG_LEVEL" in said
+
+    @pytest.mark.parametrize("host", ["::1", "::"])
+    async def test_its_url_has_an_ipv6_address_in_brackets(self, http: aiohttp.ClientSession, host: str) -> None:
+        async with running(*self.ANY_PORT, "--host", host, "--segments", "0") as process:
+            line = await process.line(lambda line: "/openapi.json" in line)
+            found = re.search(r"http://\[::1\]:\d+", line)
+            assert found, line
+            async with http.get(f"{found[0]}/openapi.json") as response:
+                assert response.status == 200
 
     async def test_a_file_that_is_none_of_ours_is_one_clear_line(self, tmp_path: Path) -> None:
         file = tmp_path / "notes.txt"

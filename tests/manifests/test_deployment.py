@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 import segsvc
+from segsvc.app import GRACE, STOP_SECONDS
+from segsvc.cluster.writer import WRITE_SECONDS
 from segsvc.settings import Settings
 from tests.support.envtest import CRD_PATH
 
@@ -128,3 +130,11 @@ def test_settings_of_the_pods_are_settings_of_the_service(container: dict[str, A
 def test_kubernetes_does_not_overwrite_the_port_with_the_services_address(pod: dict[str, Any]) -> None:
     # A Service called segsvc would put SEGSVC_PORT=tcp://... into every pod of its namespace.
     assert pod["enableServiceLinks"] is False
+
+
+def test_the_pod_has_time_to_stop_in(pod: dict[str, Any], container: dict[str, Any]) -> None:
+    command, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    assert STOP_SECONDS < 15
+    assert 2 * GRACE >= WRITE_SECONDS  # so callers of writes in flight hear of them
+    assert int(seconds) + STOP_SECONDS < pod["terminationGracePeriodSeconds"]
