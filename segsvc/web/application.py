@@ -3,9 +3,11 @@
 from aiohttp import web
 
 from segsvc.web.handlers import Api, Handlers
-from segsvc.web.middleware import cors, observing
+from segsvc.web.middleware import answering, cors, observing
 
-EXPOSED_HEADERS = "ETag, Link, Location, Retry-After, X-Index-Age, X-Revision, X-Total-Count, X-Trace-Id"
+EXPOSED_HEADERS = (
+    "Allow, ETag, Link, Location, Retry-After, WWW-Authenticate, X-Index-Age, X-Revision, X-Total-Count, X-Trace-Id"
+)
 """What a browser's script may read beside the body."""
 
 MAX_HEADER = 64 * 1024
@@ -14,9 +16,9 @@ MAX_HEADER = 64 * 1024
 
 def create_application(api: Api) -> web.Application:
     """Build the application; it starts and ends nothing, its collaborators are up and running."""
-    middlewares = [observing(api.metrics)]
+    middlewares = [observing(api.metrics), answering]
     if api.cors_origins:
-        middlewares.insert(0, cors(api.cors_origins, EXPOSED_HEADERS))
+        middlewares.insert(1, cors(api.cors_origins, EXPOSED_HEADERS))  # around errors too: scripts must see them
     application = web.Application(middlewares=middlewares)
     handlers = Handlers(api)
     segments = application.router.add_resource("/segments")

@@ -73,8 +73,9 @@ async def _read(request: BaseRequest) -> bytes:
             if size > MAX_BODY:
                 raise _too_large()
             chunks.append(chunk)
-    except (web.RequestPayloadError, HttpProcessingError) as error:
-        raise _bad(f"could not be read: {error}") from None
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        # broken chunks, or a caller who left: then the answer is for the log alone
+        raise _bad("could not be read to its end") from None
     return b"".join(chunks)
 
 

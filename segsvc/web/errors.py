@@ -27,7 +27,7 @@ MAX_ECHO = 256
 """How much of a caller's own text an error repeats, in characters."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: the interpreter sets an exception's traceback
 class HttpError(Exception):
     """An answer other than success. Without a ``type_`` its body is empty."""
 

@@ -20,23 +20,21 @@ LOGGED_PARAMETERS = (
 )  # fmt: skip
 """The query parameters that there are. Others stay out of the log: some callers put their tokens there."""
 
+TRACE = web.RequestKey("trace", str)
+"""The request's trace id."""
+
 _log = structlog.get_logger()
 
 
 def observing(metrics: Metrics) -> Middleware:
-    """Give each request a trace id, each error its answer, and leave a line and an observation behind."""
+    """Give each request a trace id, and leave a line and an observation behind."""
 
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         began = time.perf_counter()
-        trace = trace_id(request.headers.get("traceparent"))
+        trace = request[TRACE] = trace_id(request.headers.get("traceparent"))
         with structlog.contextvars.bound_contextvars(trace_id=trace):
-            try:
-                response = await handler(request)
-            except web.HTTPException as error:
-                response = _error_response(request, _routing_error(request, error), trace)
-            except Exception as error:  # noqa: BLE001 (the edge: whatever it is, the caller gets an answer)
-                response = _error_response(request, _answer_to(error), trace)
+            response = await handler(request)
             response.headers[TRACE_HEADER] = trace
             seconds = time.perf_counter() - began
             resource = request.match_info.route.resource
@@ -55,6 +53,17 @@ def observing(metrics: Metrics) -> Middleware:
             return response
 
     return observe
+
+
+@web.middleware
+async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give each error its answer."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _error_response(request, _routing_error(request, error))
+    except Exception as error:  # noqa: BLE001 (the edge: whatever it is, the caller gets an answer)
+        return _error_response(request, _answer_to(error))
 
 
 def cors(origins: frozenset[str], exposed: str) -> Middleware:
@@ -105,8 +114,8 @@ def _routing_error(request: web.Request, error: web.HTTPException) -> HttpError:
     return HttpError(error.status, "bad_header_value" if error.status < 500 else "unexpected_error", error.reason)
 
 
-def _error_response(request: web.Request, answer: HttpError, trace: str) -> web.StreamResponse:
-    body = answer.body(trace)
+def _error_response(request: web.Request, answer: HttpError) -> web.StreamResponse:
+    body = answer.body(request[TRACE])
     headers = CIMultiDict(answer.headers)
     if not body:
         return web.Response(status=answer.status, headers=headers)

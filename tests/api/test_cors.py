@@ -41,6 +41,7 @@ async def test_a_preflight_is_answered_without_a_token(open_to_browsers: Deploym
     needed = {"authorization", "authentication", "content-type", "if-match", "if-none-match", "traceparent"}
     assert needed <= names(answer.headers["Access-Control-Allow-Headers"])
     assert "origin" in names(answer.headers["Vary"])
+    assert len(answer.headers["X-Trace-Id"]) == 32
 
 
 async def test_a_script_of_that_origin_may_read_answer_and_headers(open_to_browsers: Deployment) -> None:

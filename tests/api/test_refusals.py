@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import signal
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from segsvc.web.middleware import LOGGED_PARAMETERS
 from tests.api.bodies import body, unique
@@ -173,3 +176,26 @@ async def test_of_a_query_the_log_has_the_parameters_that_there_are_and_of_texts
 async def test_the_parameters_of_the_log_are_those_of_the_description(editor: Client) -> None:
     parameters = (await editor.get("/openapi.json")).json["components"]["parameters"].values()
     assert set(LOGGED_PARAMETERS) == {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+
+
+async def test_a_caller_that_leaves_while_sending_is_no_error_of_ours(service: Deployment) -> None:
+    token = service.editor.token
+    head = request_bytes(
+        "POST",
+        "/segments",
+        [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"), ("Content-Length", "100")],
+    )
+    address = urlsplit(service.url)
+
+    async def logged() -> bool:
+        return any(line["event"] == "request" for line in lines)
+
+    with capture_logs() as lines:
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(head + b'{"metadata":')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        await until(logged)
+
+    assert [(line["event"], line.get("status")) for line in lines] == [("request", 400)]
