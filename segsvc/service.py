@@ -34,7 +34,7 @@ from segsvc.index.entry import Entry, digest, rendered
 from segsvc.index.query import Query, Selection, Selector
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
-from segsvc.telemetry import Metrics
+from segsvc.telemetry import Metrics, audit_logger
 
 MAX_DRAWS = 5
 """How often the random part of an id is drawn before a collision is believed."""
@@ -43,6 +43,7 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 _log = structlog.get_logger()
+_audit_log = audit_logger()
 
 
 class NotReady(Exception):
@@ -85,7 +86,7 @@ def _unbroken(
 
     @wraps(use_case)
     async def run(self: "SegmentService", /, *given: _Given.args, **named: _Given.kwargs) -> _Result:
-        return await asyncio.shield(self.begin(use_case(self, *given, **named)))
+        return await asyncio.shield(self._begin(use_case(self, *given, **named)))
 
     return run
 
@@ -160,6 +161,15 @@ class SegmentService:
         return entry
 
     # --- writes
+
+    @contextmanager
+    def preparing(self, verb: str, principal: Principal, *, segment_id: str | None) -> Iterator[None]:
+        """Hold this around all that can end a write before its use case is called, so that it leaves its line too."""
+        try:
+            yield
+        except BaseException as error:
+            self._record(verb, principal, _Audit(segment_id), outcome=type(error).__name__, dry_run=None)
+            raise
 
     def authorise_create(self, principal: Principal) -> None:
         """Raise AccessDenied unless the caller may create segments."""
@@ -236,7 +246,7 @@ class SegmentService:
 
     # --- inside
 
-    def begin(self, write: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+    def _begin(self, write: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Start a write in a task of its own, which `drain` waits for."""
         task = asyncio.create_task(write)
         self._writes.add(task)
@@ -261,17 +271,20 @@ class SegmentService:
             outcome = type(error).__name__
             raise
         finally:
-            self._metrics.writes.labels(verb, outcome).inc()
-            _log.info(
-                "segment_write",
-                verb=verb,
-                segment_id=audit.segment_id,
-                outcome=outcome,
-                resource_version=audit.revision,
-                caller=principal.name,
-                caller_email=principal.email,
-                dry_run=dry_run,
-            )
+            self._record(verb, principal, audit, outcome=outcome, dry_run=dry_run)
+
+    def _record(self, verb: str, principal: Principal, audit: "_Audit", *, outcome: str, dry_run: bool | None) -> None:
+        self._metrics.writes.labels(verb, outcome).inc()
+        _audit_log.info(
+            "segment_write",
+            verb=verb,
+            segment_id=audit.segment_id,
+            outcome=outcome,
+            resource_version=audit.revision,
+            caller=principal.name,
+            caller_email=principal.email,
+            dry_run=dry_run,
+        )
 
 
 @dataclass(slots=True)

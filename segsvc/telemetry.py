@@ -87,7 +87,7 @@ def configure_logging(level: str, format_: str) -> None:
 
     Tracebacks come without the frames' variables: those hold tokens, bodies and values of ``env``.
 
-    level: one of `LOG_LEVELS`. format_: one of `LOG_FORMATS`.
+    level: one of `LOG_LEVELS`; `audit_logger` does not heed it. format_: one of `LOG_FORMATS`.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
@@ -117,6 +117,11 @@ def configure_logging(level: str, format_: str) -> None:
     )
     # the libraries' debug logs hold whole bodies and tokens: never let them through
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)
+
+
+def audit_logger() -> Any:
+    """Return a logger whose lines are in the log at whatever level."""
+    return structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
 
 
 def _strip_meta(logger: Any, method: str, event: Any) -> Any:

@@ -116,38 +116,38 @@ class Handlers:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """POST /segments and POST /segments/{id}."""
         principal = await self._principal(request)
-        self._service.authorise_create(principal)
-        asked = write_request(request.query, creates=True)
-        base, gzip = self._negotiate(request)
-        body = await json_object(request)
-        await self._service.reach(0, patience=PATIENCE)
-        ids = [given for given in (request.match_info.get("id"), asked.id) if given is not None]
+        path_id = request.match_info.get("id")
+        with self._service.preparing("create", principal, segment_id=path_id):
+            self._service.authorise_create(principal)
+            asked = write_request(request.query, creates=True)
+            base, gzip = self._negotiate(request)
+            body = await json_object(request)
+            await self._service.reach(0, patience=PATIENCE)
+        ids = [given for given in (path_id, asked.id) if given is not None]
         entry = await self._service.create(principal, body, ids=ids, dry_run=asked.dry_run)
         return self._stored(entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
 
     async def replace(self, request: web.Request) -> web.StreamResponse:
         """PUT /segments/{id}."""
-        principal = await self._principal(request)
-        asked = write_request(request.query)
-        base, gzip = self._negotiate(request)
-        expected = precondition(request)
-        body = await json_object(request)
-        await self._service.reach(0, patience=PATIENCE)
-        entry = await self._service.replace(
-            principal, request.match_info["id"], body, precondition=expected, dry_run=asked.dry_run
-        )
+        principal, segment_id = await self._principal(request), request.match_info["id"]
+        with self._service.preparing("replace", principal, segment_id=segment_id):
+            asked = write_request(request.query)
+            base, gzip = self._negotiate(request)
+            expected = precondition(request)
+            body = await json_object(request)
+            await self._service.reach(0, patience=PATIENCE)
+        entry = await self._service.replace(principal, segment_id, body, precondition=expected, dry_run=asked.dry_run)
         return self._stored(entry, base, gzip)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """DELETE /segments/{id}."""
-        principal = await self._principal(request)
-        asked = write_request(request.query)
-        self._negotiate(request)
-        expected = precondition(request)
-        await self._service.reach(0, patience=PATIENCE)
-        revision = await self._service.delete(
-            principal, request.match_info["id"], precondition=expected, dry_run=asked.dry_run
-        )
+        principal, segment_id = await self._principal(request), request.match_info["id"]
+        with self._service.preparing("delete", principal, segment_id=segment_id):
+            asked = write_request(request.query)
+            self._negotiate(request)
+            expected = precondition(request)
+            await self._service.reach(0, patience=PATIENCE)
+        revision = await self._service.delete(principal, segment_id, precondition=expected, dry_run=asked.dry_run)
         if asked.dry_run:
             revision = self._service.revision  # nothing is gone; this is what the answer goes by
         headers = {} if revision is None else {"X-Revision": str(revision)}
