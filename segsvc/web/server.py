@@ -53,6 +53,18 @@ class _Protocol(web.RequestHandler):
         super().__init__(*args, **options)
         self._parser = _BoundedParser(self._parser)  # type: ignore[assignment]
 
+    def data_received(self, data: bytes) -> None:
+        """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""
+        request = self._current_request
+        stopping = self._close or self._force_close
+        if not stopping or request is None or request.content.is_eof():
+            super().data_received(data)
+            return
+        try:
+            self._parser.feed_data(data)  # type: ignore[union-attr]
+        except HttpProcessingError:
+            request.content.set_exception(web.RequestPayloadError("it cannot be read"))
+
     def handle_error(
         self,
         request: web.BaseRequest,

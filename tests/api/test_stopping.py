@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -99,3 +100,37 @@ async def test_a_write_in_flight_outlives_its_connection_and_is_recorded(deploy:
                 await stopping
         assert await deployment.resources.names() == ["some-segment"]
     assert [line["outcome"] for line in lines if line["event"] == "segment_write"] == ["stored"]
+
+
+async def test_a_body_that_is_still_coming_in_is_taken_and_answered(deploy: Deploy) -> None:
+    document = json.dumps(body()).encode()
+    async with AsyncExitStack() as stack:
+        deployment = await stack.enter_async_context(deploy(grace=10))
+        async with connection(deployment) as (reader, writer):
+            writer.write(
+                b"POST /segments/some-segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\nExpect: 100-continue\r\n"
+                b"Authorization: Bearer %s\r\n\r\n" % (len(document), str(deployment.editor.token).encode())
+            )
+            assert b" 100 " in await reader.readline()
+            writer.write(document[:20])
+            stopping = asyncio.create_task(stack.aclose())
+            await until(lambda: refused(deployment))
+            writer.write(document[20:])
+            await reader.readline()
+            assert b" 200 " in await reader.readline()
+            async with asyncio.timeout(PROMPT):
+                await stopping
+        assert await deployment.resources.names() == ["some-segment"]
+
+
+async def refused(deployment: Deployment) -> bool:
+    """Tell whether the service takes no more connections."""
+    host, port = deployment.url.removeprefix("http://").split(":")
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionError:
+        return True
+    writer.close()
+    await writer.wait_closed()
+    return False
