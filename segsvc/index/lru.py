@@ -1,7 +1,7 @@
 """A small cache that forgets what was not used for longest."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, ItemsView
+from collections.abc import Callable, Hashable, ItemsView, ValuesView
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key", bound=Hashable)
@@ -11,7 +11,7 @@ _Value = TypeVar("_Value")
 class LruCache(Generic[_Key, _Value]):
     """Values whose weights add up to at most ``budget``; by default each weighs 1.
 
-    Getting a value counts as use, looking through `items` does not.
+    Getting a value counts as use, looking through `items` or `values` does not.
     """
 
     def __init__(self, budget: int, weigh: Callable[[_Value], int] = lambda _: 1) -> None:
@@ -48,6 +48,10 @@ class LruCache(Generic[_Key, _Value]):
     def items(self) -> ItemsView[_Key, _Value]:
         """Return all that is kept, least recently used first."""
         return self._values.items()
+
+    def values(self) -> ValuesView[_Value]:
+        """Return all values that are kept, least recently used first."""
+        return self._values.values()
 
     def clear(self) -> None:
         """Forget everything."""
