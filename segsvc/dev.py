@@ -59,13 +59,13 @@ class Surroundings:
   tokens   from {self.issuer}, good for 30 days
 
   # a token of an editor, who may create, change and delete
-  EDITOR={self.editor_token}
+  EDITOR_TOKEN={self.editor_token}
 
   # a token of a viewer, who may only read
-  VIEWER={self.viewer_token}
+  VIEWER_TOKEN={self.viewer_token}
 
-  # a first request to try, once EDITOR is set in your shell
-  curl -s -H "Authorization: Bearer $EDITOR" '{url}/segments?search=demo&pagesize=1'
+  # a first request to try, once EDITOR_TOKEN is set in your shell
+  curl -s -H "Authorization: Bearer $EDITOR_TOKEN" '{url}/segments?search=demo&pagesize=1'
 
   Ctrl-C stops it.
 """

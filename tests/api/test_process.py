@@ -387,7 +387,7 @@ class TestDev:
         await process.line(lambda line: "Ctrl-C" in line)
         text = "".join(process.out)
         url = re.search(r"http://127\.0\.0\.1:\d+(?=/segments)", text)
-        editor, viewer = re.search(r"EDITOR=(\S+)", text), re.search(r"VIEWER=(\S+)", text)
+        editor, viewer = re.search(r"EDITOR_TOKEN=(\S+)", text), re.search(r"VIEWER_TOKEN=(\S+)", text)
         first = re.search(r"^ *curl .*$", text, re.MULTILINE)
         assert url
         assert editor
@@ -409,7 +409,7 @@ class TestDev:
             assert (await viewer.read("some-segment")).status == 200
             assert (await viewer.create(body())).status == 403
             shell = await asyncio.create_subprocess_exec(
-                "sh", "-c", f"EDITOR={said['editor']}; {said['first']}", stdout=asyncio.subprocess.PIPE
+                "sh", "-c", f"EDITOR_TOKEN={said['editor']}; {said['first']}", stdout=asyncio.subprocess.PIPE
             )
             out, _ = await shell.communicate()
             assert shell.returncode == 0
