@@ -91,7 +91,7 @@ async def test_no_level_leaves_the_lines_out(http: aiohttp.ClientSession) -> Non
     async with running("dev", "--port=0", "--ops-port=0", "--segments=0", SEGSVC_LOG_LEVEL="error") as process:
         await process.line(lambda line: "Ctrl-C" in line)
         said = "".join(process.out)
-        url, token = re.search(r"http://\S+(?=/segments )", said), re.search(r"VIEWER=(\S+)", said)
+        url, token = re.search(r"http://\S+(?=/segments )", said), re.search(r"VIEWER_TOKEN=(\S+)", said)
         assert url
         assert token
         viewer = Client(http, url[0], token[1])
