@@ -7,7 +7,7 @@ away leaves none half done, nor one without its line in the log.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -38,6 +38,9 @@ from segsvc.telemetry import Metrics, audit_logger
 
 MAX_DRAWS = 5
 """How often the random part of an id is drawn before a collision is believed."""
+
+CATCH_UP = 0.1
+"""How long a write waits for the watch to tell of it; that takes a few milliseconds as a rule."""
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -138,6 +141,14 @@ class SegmentService:
             raise NotReady(f"the index has not reached revision {revision} yet") from None
         finally:
             self._waiting.discard(waiting)
+
+    async def catch_up(self, revision: int) -> None:
+        """Wait a moment for the watch to tell of a write of ours, so that no later read shows an older revision.
+
+        The write itself shows in any case, so a watch that is late keeps its caller for `CATCH_UP` seconds only.
+        """
+        with suppress(NotReady):
+            await self.reach(revision, patience=CATCH_UP)
 
     def view(self, principal: Principal) -> View:
         """Return what a caller may see."""

@@ -216,11 +216,14 @@ class SegmentWriter:
         self._store.deleted(segment_id, version)
         if seen is not None:
             return seen
+        current = None
         try:
-            return await self._api.current_revision(within=LOOK_SECONDS)
+            current = await self._api.current_revision(within=LOOK_SECONDS)
         except ClusterError as error:
             log.warning("revision_of_delete_unknown", id=segment_id, reason=str(error))
-            return self._store.gone_at(segment_id, version)
+        # the watch's word is the better one, if it came meanwhile: what else the cluster holds moves its revision on,
+        # and the watch would reach that only with its next bookmark
+        return self._store.gone_at(segment_id, version) or current
 
 
 def _shown(segment_id: str, resource: JsonObject) -> Segment:

@@ -125,7 +125,7 @@ class Handlers:
             await self._service.reach(0, patience=PATIENCE)
         ids = [given for given in (path_id, asked.id) if given is not None]
         entry = await self._service.create(principal, body, ids=ids, dry_run=asked.dry_run)
-        return self._stored(entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
+        return await self._stored(entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
 
     async def replace(self, request: web.Request) -> web.StreamResponse:
         """PUT /segments/{id}."""
@@ -137,7 +137,7 @@ class Handlers:
             body = await json_object(request)
             await self._service.reach(0, patience=PATIENCE)
         entry = await self._service.replace(principal, segment_id, body, precondition=expected, dry_run=asked.dry_run)
-        return self._stored(entry, base, gzip)
+        return await self._stored(entry, base, gzip)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """DELETE /segments/{id}."""
@@ -150,8 +150,10 @@ class Handlers:
         revision = await self._service.delete(principal, segment_id, precondition=expected, dry_run=asked.dry_run)
         if asked.dry_run:
             revision = self._service.revision  # nothing is gone; this is what the answer goes by
-        headers = {} if revision is None else {"X-Revision": str(revision)}
-        return web.Response(status=204, headers=headers)
+        if revision is None:
+            return web.Response(status=204)
+        await self._service.catch_up(revision)
+        return web.Response(status=204, headers={"X-Revision": str(revision)})
 
     # --- what all of them share
 
@@ -173,7 +175,10 @@ class Handlers:
         }
         return respond(request, form, headers)
 
-    def _stored(self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None) -> web.StreamResponse:
+    async def _stored(
+        self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None
+    ) -> web.StreamResponse:
+        await self._service.catch_up(entry.version.revision)
         answer = render.item(entry, base, gzip=gzip)
         headers = {**answer.headers, "X-Revision": str(entry.version.revision), **(extra or {})}
         return web.Response(body=answer.body, headers=headers)

@@ -168,3 +168,23 @@ class TestWhenTheClusterIsAway:
         assert (await relayed.editor.create(body(" "))).status == 400
         assert (await relayed.viewer.create(body())).status == 403
         assert (await relayed.editor.request("DELETE", "/segments/%2E")).status == 404
+
+
+async def test_no_read_shows_an_older_revision_than_the_write_before_it(alone: Deployment) -> None:
+    editor = alone.editor
+    for number in range(10):
+        segment_id = f"segment-{number}"
+        created = await editor.create(body(), segment_id)
+        assert (await editor.read(segment_id)).revision >= created.revision
+        replaced = await editor.replace(segment_id, body())
+        assert (await editor.list()).revision >= replaced.revision
+        deleted = await editor.delete(segment_id)
+        assert (await editor.list()).revision >= deleted.revision
+
+
+async def test_a_write_does_not_wait_long_for_a_watch_that_tells_nothing(relayed: Deployment, relay: Relay) -> None:
+    relay.watching.clear()
+    async with asyncio.timeout(5):
+        created = await relayed.editor.create(body(), "some-segment")
+        assert created.status == 200
+        assert (await relayed.editor.read("some-segment")).status == 200
