@@ -28,7 +28,7 @@ class SettingError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the process is told; docs/operations.md explains each."""
+    """What the process is told; README.md explains each."""
 
     oidc_issuer: str
     host: str = "0.0.0.0"  # noqa: S104 (a service in a pod listens to all of the pod)
