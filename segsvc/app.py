@@ -23,6 +23,7 @@ from aiohttp import web
 from segsvc.auth.jwks import KeySource
 from segsvc.auth.verifier import TokenVerifier
 from segsvc.cluster.api import connect
+from segsvc.cluster.collector import collector_at_ease
 from segsvc.cluster.connection import default_namespace
 from segsvc.cluster.reflector import Reflector
 from segsvc.cluster.writer import WRITE_SECONDS, SegmentWriter
@@ -32,8 +33,8 @@ from segsvc.ops.application import Probes, create_ops_application
 from segsvc.service import SegmentService
 from segsvc.settings import Settings
 from segsvc.telemetry import Metrics
+from segsvc.web.api import Api
 from segsvc.web.application import MAX_HEADER, create_application
-from segsvc.web.handlers import Api
 from segsvc.web.server import Runner
 
 GRACE = 5.0
@@ -136,7 +137,7 @@ async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Appl
             jwks_url=settings.oidc_jwks_url,
             on_fetch=lambda outcome: metrics.key_fetches.labels(outcome).inc(),
         )
-        reflector = Reflector(api, store, metrics=metrics)
+        reflector = Reflector(api, store, metrics=metrics, collector=collector_at_ease)
         writer = SegmentWriter(api, store)
         application = Application(store, reflector, metrics)
         verifier = TokenVerifier(

@@ -2,19 +2,19 @@
 
 The client library finds the cluster, and does TLS and credentials; requests and answers are ours, because the
 library's own reading of them checks no status of a watch, knows no timeouts and logs whole bodies. Every call ends
-within its timeout, waiting for a connection included, in an answer or in one of `segsvc.cluster.errors`. No call is
-made for a name that is not one: a name of ``.`` would address every segment of the namespace.
+within its timeout, waiting for a connection included, in an answer or in one of `segsvc.cluster.errors`; a list or a
+watch ends so when it falls silent. No call is made for a name that is not one: a name of ``.`` would address every
+segment of the namespace.
 
 https://kubernetes.io/docs/reference/using-api/api-concepts/
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
@@ -28,6 +28,7 @@ from segsvc.cluster.errors import (
     EventTooLarge,
     UnexpectedAnswer,
 )
+from segsvc.cluster.listing import ListDecoder, revision_of
 from segsvc.cluster.translate import error_of_answer, error_of_status, object_of, translated
 from segsvc.domain.codec import GROUP, PLURAL, VERSION
 from segsvc.domain.ids import is_subdomain
@@ -39,6 +40,11 @@ FIELD_MANAGER = "segsvc"
 CALL_TIMEOUT = 10.0
 IDLE_TIMEOUT = 90.0
 """Seconds a live watch may be silent: a server sends a bookmark about every minute."""
+LIST_SILENCE = 30.0
+"""Seconds that a list may make no progress: the server may read all of it before it sends the first byte."""
+LIST_TIMEOUT = 600.0
+"""Seconds that a list may take, as long as it makes progress. The API server itself gives up after 60, if not told
+otherwise; a proxy may not."""
 WATCH_GRACE = 30.0
 """Seconds that a watch may outlive the time after which the server promised to end it."""
 MAX_EVENT = 16 * 2**20
@@ -47,18 +53,25 @@ MAX_CALLS = 32
 
 _Query = list[tuple[str, str]]
 
+# the API server would compress lists: on a cluster's own network that costs it, and us, more time than it saves
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "Content-Type": "application/json"}
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
-    """A page of a list. All pages of one list show the state at the same ``revision``."""
 
-    items: list[JsonObject]
+class ListEnd(NamedTuple):
+    """What a list tells at its end. All pages of one list show the state at the same ``revision``."""
+
     revision: int
     continue_token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
+class ListPart(NamedTuple):
+    """Resources of a list, to be taken before the next part is asked for; the last part has the list's end."""
+
+    items: Iterable[JsonObject]
+    end: ListEnd | None = None
+
+
+class WatchEvent(NamedTuple):
     """An event of a watch: ADDED, MODIFIED, DELETED or BOOKMARK, whose object has nothing but a resourceVersion."""
 
     type: str
@@ -73,6 +86,8 @@ async def connect(
     metrics: Metrics,
     call_timeout: float = CALL_TIMEOUT,
     idle_timeout: float = IDLE_TIMEOUT,
+    list_silence: float = LIST_SILENCE,
+    list_timeout: float = LIST_TIMEOUT,
     service_account: Path = SERVICE_ACCOUNT,
 ) -> AsyncIterator["SegmentApi"]:
     """Yield the API of one namespace; nothing is sent yet. See `segsvc.cluster.connection` for ``kubeconfig``.
@@ -83,7 +98,14 @@ async def connect(
     # a watch holds its connection for minutes: calls must never wait for it, nor it for calls that hang
     async with _client(found, connections=MAX_CALLS) as calls, _client(found, connections=2) as watches:
         yield SegmentApi(
-            calls, watches, namespace=namespace, metrics=metrics, call_timeout=call_timeout, idle_timeout=idle_timeout
+            calls,
+            watches,
+            namespace=namespace,
+            metrics=metrics,
+            call_timeout=call_timeout,
+            idle_timeout=idle_timeout,
+            list_silence=list_silence,
+            list_timeout=list_timeout,
         )
 
 
@@ -115,6 +137,8 @@ class SegmentApi:
         metrics: Metrics,
         call_timeout: float,
         idle_timeout: float,
+        list_silence: float,
+        list_timeout: float,
     ) -> None:
         if not is_subdomain(namespace):
             raise ValueError(f"{namespace!r} is no namespace's name")
@@ -124,25 +148,42 @@ class SegmentApi:
         self._metrics = metrics
         self._call_timeout = call_timeout
         self._idle_timeout = idle_timeout
+        self._list_silence = list_silence
+        self._list_timeout = list_timeout
 
-    async def list_page(self, *, limit: int, continue_token: str | None = None) -> ListPage:
-        """Return a page of the list of all resources; from a page's ``continue_token`` on, the next one.
+    async def list(
+        self, *, limit: int | None = None, continue_token: str | None = None
+    ) -> AsyncGenerator[ListPart, None]:
+        """Yield the resources as they come in: all of them, or a page of ``limit``.
 
-        Raises Expired when the token is too old: the list is to be begun anew.
+        From a ``continue_token`` on, the next page; a server may answer with a page unasked. Raises Expired when the
+        token is too old: the list is to be begun anew. Close it (contextlib.aclosing) when leaving it early.
         """
-        query = [("limit", str(limit))]
+        query = [("limit", str(limit))] if limit else []
         if continue_token:
             query.append(("continue", continue_token))
-        answer = await self._call("list", "GET", self._collection, query=query)
-        metadata, items = answer.get("metadata"), answer.get("items")
-        if not isinstance(metadata, dict) or not isinstance(items, list):
-            raise UnexpectedAnswer("a list without metadata or items")
-        return ListPage(items, _revision(metadata), metadata.get("continue") or None)
+        decoder = ListDecoder()
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._list_timeout
+        with self._observed("list"), translated():
+            async with asyncio.timeout(self._list_silence):
+                response = await self._send(self._calls, "GET", self._collection, query=query)
+                await _raise_for_status("list", response)
+            async with response:
+                while True:
+                    # not around a yield: a timeout cancels whatever the task does then, and that is not ours
+                    async with asyncio.timeout_at(min(clock() + self._list_silence, until)):
+                        chunk = await response.content.readany()
+                    if not chunk:
+                        break
+                    yield ListPart(decoder.feed(chunk))
+            rest = decoder.finish()
+            yield ListPart(rest.items, ListEnd(rest.revision, rest.continue_token))
 
     async def current_revision(self, *, within: float | None = None) -> int:
         """Return a resourceVersion that is not older than any change made before this call."""
         answer = await self._call("list", "GET", self._collection, query=[("limit", "1")], within=within)
-        return _revision(answer.get("metadata") or {})
+        return revision_of(answer.get("metadata") or {})
 
     async def watch(self, *, revision: int, timeout_seconds: int) -> AsyncGenerator[WatchEvent, None]:
         """Yield what happens after ``revision``, until the server ends the watch after about ``timeout_seconds``.
@@ -257,7 +298,7 @@ class SegmentApi:
             path,
             method,
             query_params=query,
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            header_params=_HEADERS,
             body=body,
             auth_settings=["BearerToken"],
             _preload_content=False,
@@ -314,10 +355,3 @@ def _event(line: JsonObject) -> WatchEvent:
 def _write_query(*, dry_run: bool) -> _Query:
     query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]
     return [*query, ("dryRun", "All")] if dry_run else query
-
-
-def _revision(metadata: Any) -> int:
-    try:
-        return int(metadata["resourceVersion"])
-    except (LookupError, TypeError, ValueError):
-        raise UnexpectedAnswer("no resourceVersion that is a number") from None

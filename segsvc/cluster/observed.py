@@ -5,7 +5,7 @@ Whatever a resource holds, looking at it harms no other: it is then incompatible
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from segsvc.cluster.errors import UnexpectedAnswer
 from segsvc.domain.codec import Incompatible, decode
@@ -17,17 +17,18 @@ class Nameless(UnexpectedAnswer):
     """The resource lacks metadata that every stored object has: name, uid and resourceVersion."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observed:
     """A resource as the index takes it in.
 
     ``entry`` is None for one that the API does not show: it is being deleted, or incompatible for ``problem``.
     """
 
-    id: str
-    version: Version
-    entry: Entry | None
-    problem: str | None = None
+    # Final for the type checker: frozen, it would take five times as long to make
+    id: Final[str]
+    version: Final[Version]
+    entry: Final[Entry | None]
+    problem: Final[str | None] = None
 
 
 def observed(resource: Mapping[str, Any]) -> Observed:
@@ -44,8 +45,9 @@ def observed(resource: Mapping[str, Any]) -> Observed:
 def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:
     """Return which object this is, and which state of it. Raises Nameless."""
     revision = revision_of(resource)
+    metadata = resource["metadata"]
     try:
-        return str(resource["metadata"]["name"]), Version(str(resource["metadata"]["uid"]), revision)
+        return str(metadata["name"]), Version(str(metadata["uid"]), revision)
     except LookupError as error:
         raise Nameless(f"metadata without {error}") from None
 

@@ -16,33 +16,44 @@ next from where it got to. What else happens, in which phase, leads to:
 | event too large, answer that makes no sense   | pause, list  | pause, list                                        |
 | anything unforeseen                           | pause, list  | pause, list                                        |
 
-Pauses grow until a watch delivers, and are never shorter than the server asks for. An object that holds no valid
-segment is hidden, one without a name is skipped; both are logged and neither is an error.
+Pauses grow until a watch delivers, and are never shorter than the server asks for. A list is asked for in one piece;
+while lists fail under way, the next is asked for in smaller pages. An object that holds no valid segment is hidden, one
+without a name is skipped; both are logged and neither is an error.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from enum import StrEnum
 
 import structlog
 
-from segsvc.cluster.api import SegmentApi, WatchEvent
+from segsvc.cluster.api import ListEnd, SegmentApi, WatchEvent
 from segsvc.cluster.backoff import Backoff
-from segsvc.cluster.errors import ClusterError, ClusterForbids, ClusterUnavailable, Expired, WatchStalled
+from segsvc.cluster.errors import (
+    ClusterError,
+    ClusterForbids,
+    ClusterUnavailable,
+    Expired,
+    UnexpectedAnswer,
+    WatchStalled,
+)
 from segsvc.cluster.observed import Nameless, Observed, identity, observed, revision_of
 from segsvc.domain.segment import JsonObject
-from segsvc.index.store import SegmentStore
+from segsvc.index.entry import Entry
+from segsvc.index.store import Relist, SegmentStore
 from segsvc.telemetry import Metrics
 
-PAGE_SIZE = 500
+PAGE_SIZES = (None, 5000, 500)
+"""How many resources are asked for at once: all, for each page costs the API server a fifth of a second. Fewer after
+lists that failed under way: over a slow link they take longer than the API server grants, which is a minute."""
 WATCH_SECONDS = (300, 600)
 """How long a watch is asked to last, at random between these, so that replicas do not reconnect all at once."""
 SHORT_WATCH = 1.0
-BREATH = 0.005
+BREATH = 0.003
 """Seconds of decoding after which other tasks get their turn."""
 MAX_REASON = 500
 
@@ -78,8 +89,10 @@ class Reflector:
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
         backoff: Backoff | None = None,
-        page_size: int = PAGE_SIZE,
+        page_sizes: Sequence[int | None] = PAGE_SIZES,
+        collector: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """Set up; ``collector`` is entered while a list is taken in."""
         self.phase = Phase.EMPTY
         self._api = api
         self._store = store
@@ -87,7 +100,9 @@ class Reflector:
         self._clock = clock
         self._uniform = uniform
         self._backoff = backoff or Backoff(base=0.5, cap=30, uniform=uniform)
-        self._page_size = page_size
+        self._page_sizes = page_sizes
+        self._broken_lists = 0
+        self._collector = collector
         self._alive_at = clock()
         # why the next step is a list, or None when it is a watch
         self._relist: str | None = "start"
@@ -96,6 +111,7 @@ class Reflector:
         # the resourceVersion of each incompatible resource that has been logged
         self._reported: dict[str, int] = {}
         self._breather = _Breather()
+        self._told = {kind: metrics.watch_events.labels(kind) for kind in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")}
 
     def age(self) -> float:
         """Return the seconds since the cluster last proved to be followed: a list, an event or a bookmark."""
@@ -144,22 +160,13 @@ class Reflector:
         return pause
 
     async def _list(self, reason: str) -> None:
-        """Fetch the whole list in pages and swap it into the store."""
+        """Fetch the whole list and swap it into the store."""
         self.phase = Phase.LISTING
         started = self._clock()
         relist = self._store.relist()
-        token: str | None = None
-        while True:
-            page = await self._api.list_page(limit=self._page_size, continue_token=token)
-            for resource in page.items:
-                with _skipping_nameless():
-                    found = self._look(resource)
-                    relist.add(found.id, found.version, found.entry)
-                await self._breather.pause()
-            token = page.continue_token
-            if token is None:
-                break
-        self._store.finish(relist, page.revision)
+        with self._collector():
+            revision = await self._fetch(relist)
+            self._store.finish(relist, revision)
         self._reported = {id_: revision for id_, revision in self._reported.items() if id_ in relist.hidden}
         self._alive_at = self._clock()
         self._delivered = False
@@ -170,9 +177,51 @@ class Reflector:
             why=reason,
             segments=len(relist.entries),
             hidden=len(relist.hidden),
-            revision=page.revision,
+            revision=revision,
             seconds=round(self._alive_at - started, 3),
         )
+
+    async def _fetch(self, relist: Relist) -> int:
+        """Add all that is there to a relist; return the revision at which it was."""
+        limit = self._page_sizes[min(self._broken_lists, len(self._page_sizes) - 1)]
+        try:
+            end = await self._fetch_page(relist, limit, None)
+            while end.continue_token is not None:
+                end = await self._fetch_page(relist, limit, end.continue_token)
+        except ClusterUnavailable as error:
+            self._broken_lists += error.unclear  # else it did not even begin
+            raise
+        self._broken_lists = 0
+        return end.revision
+
+    async def _fetch_page(self, relist: Relist, limit: int | None, token: str | None) -> ListEnd:
+        async with aclosing(self._api.list(limit=limit, continue_token=token)) as parts:
+            async for items, end in parts:
+                await self._add(items, relist)
+                if end is not None:
+                    return end
+        raise UnexpectedAnswer("a list without an end")
+
+    async def _add(self, items: Iterable[JsonObject], relist: Relist) -> None:
+        for resource in items:
+            try:
+                found = self._look(resource)
+            except Nameless as error:
+                _skip(error)
+            else:
+                relist.add(found.id, found.version, self._at_hand(found))
+            if self._breather.is_due():
+                await self._breather.pause()
+
+    def _at_hand(self, found: Observed) -> Entry | None:
+        """Return the store's entry where it is the same, so that a list of what is known takes no memory.
+
+        The version alone does not tell: a cluster that was restored from a backup gives versions out anew.
+        """
+        entry, known = found.entry, self._store.get(found.id)
+        if entry is None or known is None or known.version != entry.version or known.body != entry.body:
+            return entry
+        return known
 
     async def _watch(self) -> None:
         """Follow one watch to its end. Raises ShortWatch and SilentWatch, and what the watch raises."""
@@ -187,9 +236,12 @@ class Reflector:
                         self._backoff.reset()
                         self.phase = Phase.WATCHING
                     self._alive_at = self._clock()
-                    with _skipping_nameless():
+                    try:
                         self._apply(event)
-                    await self._breather.pause()
+                    except Nameless as error:
+                        _skip(error)
+                    if self._breather.is_due():
+                        await self._breather.pause()
         except WatchStalled as error:
             if delivered:
                 raise
@@ -215,7 +267,7 @@ class Reflector:
             case _:
                 log.warning("watch_event_unknown", type=event.type)
                 return
-        self._metrics.watch_events.labels(event.type).inc()
+        self._told[event.type].inc()
 
     def _look(self, resource: JsonObject) -> Observed:
         """Look at a resource; log, once for each state of it, why it is not to be shown. Raises Nameless."""
@@ -234,12 +286,8 @@ class Reflector:
         return found
 
 
-@contextmanager
-def _skipping_nameless() -> Iterator[None]:
-    try:
-        yield
-    except Nameless as error:
-        log.warning("resource_skipped", reason=str(error))
+def _skip(error: Nameless) -> None:
+    log.warning("resource_skipped", reason=str(error))
 
 
 class _Breather:
@@ -248,8 +296,11 @@ class _Breather:
     def __init__(self) -> None:
         self._since = time.perf_counter()
 
+    def is_due(self) -> bool:
+        """Tell whether others have waited for long enough."""
+        return time.perf_counter() - self._since > BREATH
+
     async def pause(self) -> None:
-        """Let other tasks run if they have waited for long enough."""
-        if time.perf_counter() - self._since > BREATH:
-            await asyncio.sleep(0)
-            self._since = time.perf_counter()
+        """Let other tasks run."""
+        await asyncio.sleep(0)
+        self._since = time.perf_counter()

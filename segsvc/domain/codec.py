@@ -6,9 +6,9 @@ resource is not ours: foreign annotations and labels, finalizers, owner referenc
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -30,6 +30,11 @@ MODIFIED_AT = f"{_PREFIX}modified-at"
 CREATED_BY = f"{_PREFIX}created-by"
 MODIFIED_BY = f"{_PREFIX}modified-by"
 
+_LONGEST_SHARED = 256
+_MAX_SHARED = 4096  # of each annotation: some 10 MB at most
+
+_Value = TypeVar("_Value")
+
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", re.ASCII)
 
 
@@ -41,24 +46,26 @@ def decode(resource: Mapping[str, Any]) -> Segment:
     """Read a segment from a custom resource as the API server shows it. Raises Incompatible."""
     metadata = resource["metadata"]
     annotations: Mapping[str, str] = metadata.get("annotations") or {}
-    display_name = annotations.get(DISPLAY_NAME, "")
+    given = annotations.get
+    display_name = given(DISPLAY_NAME, "")
     if not display_name.strip():
         raise Incompatible(f"annotation {DISPLAY_NAME} is missing or blank")
     spec: Any = resource.get("spec")
     problems = data_problems(spec)
     if problems:
         raise Incompatible("; ".join(f"{problem.name} {problem.reason}" for problem in problems))
+    created_at, modified_at = given(CREATED_AT), given(MODIFIED_AT)
     return Segment(
-        id=metadata["name"],
-        display_name=display_name,
-        description=annotations.get(DESCRIPTION, ""),
-        roles=_roles(annotations),
-        labels=_texts(_json(annotations, LABELS, []), LABELS),
-        data=spec,
-        created_at=_created_at(annotations, metadata),
-        modified_at=_timestamp(annotations, MODIFIED_AT) if MODIFIED_AT in annotations else "",
-        created_by=_author(annotations, CREATED_BY),
-        modified_by=_author(annotations, MODIFIED_BY),
+        metadata["name"],
+        display_name,
+        given(DESCRIPTION, ""),
+        _roles[given(ROLES, "{}")],
+        _labels[given(LABELS, "[]")],
+        spec,
+        _created_at(metadata) if created_at is None else _timestamp(created_at, CREATED_AT),
+        "" if modified_at is None else _timestamp(modified_at, MODIFIED_AT),
+        _created_by[given(CREATED_BY, "{}")],
+        _modified_by[given(MODIFIED_BY, "{}")],
     )
 
 
@@ -105,13 +112,38 @@ def _text_of_author(author: Author) -> str:
     return _text({"name": author.name, "email": author.email}) if author != Author() else ""
 
 
-def _json(annotations: Mapping[str, str], key: str, default: object) -> Any:
-    if key not in annotations:
-        return default
+class _Shared(dict[str, _Value]):
+    """What the texts of an annotation say, read on demand: the same object for the same text.
+
+    The same few texts stand in most resources: that saves both their reading and the memory. Texts beyond the usual
+    length are read each time, so that what is kept stays small, whatever is stored.
+    """
+
+    def __init__(self, key: str, read: Callable[[str, str], _Value]) -> None:
+        self._key = key
+        self._read = read
+
+    def __missing__(self, text: str) -> _Value:
+        value = self._read(text, self._key)
+        if len(text) <= _LONGEST_SHARED:
+            if len(self) >= _MAX_SHARED:
+                self.clear()
+            self[text] = value
+        return value
+
+
+def _json(text: str, key: str) -> Any:
     try:
-        return orjson.loads(annotations[key])
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Incompatible(f"annotation {key} is no JSON: {error}") from None
+
+
+def _object(text: str, key: str) -> JsonObject:
+    value = _json(text, key)
+    if not isinstance(value, dict):
+        raise Incompatible(f"annotation {key} is no JSON object")
+    return value
 
 
 def _texts(value: object, key: str) -> tuple[str, ...]:
@@ -120,35 +152,39 @@ def _texts(value: object, key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _roles(annotations: Mapping[str, str]) -> Roles:
-    value = _json(annotations, ROLES, {})
-    if not isinstance(value, dict):
-        raise Incompatible(f"annotation {ROLES} is no JSON object")
+def _read_labels(text: str, key: str) -> tuple[str, ...]:
+    return tuple([_label[label] for label in _texts(_json(text, key), key)])
+
+
+def _read_roles(text: str, key: str) -> Roles:
+    value = _object(text, key)
     return Roles(
-        editor=_texts(value.get("editor", [DEFAULT_EDITOR]), ROLES),
-        viewer=_texts(value.get("viewer", [DEFAULT_VIEWER]), ROLES),
+        editor=_texts(value.get("editor", [DEFAULT_EDITOR]), key),
+        viewer=_texts(value.get("viewer", [DEFAULT_VIEWER]), key),
     )
 
 
-def _author(annotations: Mapping[str, str], key: str) -> Author:
-    value = _json(annotations, key, {})
-    if not isinstance(value, dict):
-        raise Incompatible(f"annotation {key} is no JSON object")
+def _read_author(text: str, key: str) -> Author:
+    value = _object(text, key)
     name, email = value.get("name", ""), value.get("email", "")
     if not isinstance(name, str) or not isinstance(email, str):
         raise Incompatible(f"annotation {key} has a name or an e-mail address that is no string")
     return Author(name=name, email=email)
 
 
-def _created_at(annotations: Mapping[str, str], metadata: Mapping[str, Any]) -> str:
-    if CREATED_AT in annotations:
-        return _timestamp(annotations, CREATED_AT)
+_roles = _Shared(ROLES, _read_roles)
+_label = _Shared(LABELS, lambda text, _: text)
+_labels = _Shared(LABELS, _read_labels)
+_created_by = _Shared(CREATED_BY, _read_author)
+_modified_by = _Shared(MODIFIED_BY, _read_author)
+
+
+def _created_at(metadata: Mapping[str, Any]) -> str:
     created: str | None = metadata.get("creationTimestamp")  # RFC 3339 in UTC, whole seconds
     return created.removesuffix("Z") + ".000" if created else ""
 
 
-def _timestamp(annotations: Mapping[str, str], key: str) -> str:
-    text = annotations[key]
+def _timestamp(text: str, key: str) -> str:
     try:
         if _TIMESTAMP.fullmatch(text):
             datetime.fromisoformat(text)

@@ -18,7 +18,9 @@ from typing import cast
 _INT64_LIMIT = 1 << 63
 _UINT64_MASK = (1 << 64) - 1
 _LONGEST_CACHED = 128  # real schedules are short; what is longer must be quick to check, for a megabyte may come
-_MAX_CACHED = 2048  # 2 MB at most, with reasons
+_MAX_CACHED = 16384  # 10 MB at most, with reasons
+_LONGEST_FIELD = 32
+_MAX_FIELDS = 1024
 _LONGEST_QUOTED = 40
 
 # unicode.IsSpace of Go; str.split() would take U+001C to U+001F as well
@@ -48,6 +50,8 @@ class _Field:
     low: int
     high: int
     names: Mapping[str, int] = field(default_factory=dict)
+    right: set[str] = field(default_factory=set)
+    """Contents that were found right: schedules are many, made of few."""
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -100,12 +104,18 @@ def _parse(text: str) -> None:
             f" but has {len(fields)}"
         )
     for kind, content in zip(_FIELDS, fields, strict=True):
+        if content in kind.right:
+            continue
         # a list may repeat a member half a million times; the first one that is refused is named all the same
         for item in dict.fromkeys(filter(None, content.split(","))):
             try:
                 _parse_item(item, kind)
             except _Refused as refused:
                 raise _Refused(f"has an invalid {kind.title} {_quoted(item)}: {refused}") from None
+        if len(content) <= _LONGEST_FIELD:
+            if len(kind.right) >= _MAX_FIELDS:
+                kind.right.clear()
+            kind.right.add(content)
 
 
 def _parse_item(item: str, kind: _Field) -> None:

@@ -4,7 +4,6 @@ They validate and report every problem at once; they neither convert nor fill in
 The OpenAPI document is built from these same schemas.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, cast
@@ -15,13 +14,21 @@ from segsvc.domain.draft import Draft
 from segsvc.domain.errors import InvalidParameters, Problem
 from segsvc.domain.hints import did_you_mean
 from segsvc.domain.ids import MAX_LENGTH
+from segsvc.domain.ordinary import (
+    CONCURRENCY_POLICIES,
+    DB_TYPES,
+    ENV_NAME,
+    MAX_HISTORY_LIMIT,
+    PULL_POLICIES,
+    RESTART_POLICIES,
+    TYPES,
+    is_ordinary,
+)
 from segsvc.domain.schedule import check_schedule
 from segsvc.domain.segment import JsonObject
 
-ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
 MAX_PROBLEMS = 1000
 """How many problems of one object, one list or one request are reported: a body can hold half a million."""
-MAX_HISTORY_LIMIT = 2**31 - 1  # a CronJob's history limits are int32
 
 _EMPTY = "must not be empty"
 _OBJECT = "must be an object"
@@ -159,7 +166,7 @@ def _raise_first(problems: Iterable[tuple[Any, Any]]) -> None:
         raise ValidationError(found)
 
 
-def _one_of(*choices: str) -> validate.OneOf:
+def _one_of(choices: tuple[str, ...]) -> validate.OneOf:
     return validate.OneOf(choices, error="must be one of " + ", ".join(choices))
 
 
@@ -183,7 +190,7 @@ class CronjobSchema(StrictSchema):
         },
     )
     concurrencyPolicy = Text(  # noqa: N815 (the operator's spelling, here and below)
-        validate=_one_of("Allow", "Forbid", "Replace", "Always"),
+        validate=_one_of(CONCURRENCY_POLICIES),
         metadata={"description": "What happens when a run is due while one is under way. Left out: Always."},
     )
     failedJobsHistoryLimit = WholeNumber(  # noqa: N815
@@ -205,7 +212,7 @@ class ImageSchema(StrictSchema):
     """The container image that builds the segment."""
 
     pullPolicy = Text(  # noqa: N815
-        validate=_one_of("Always", "IfNotPresent", "Never"),
+        validate=_one_of(PULL_POLICIES),
         metadata={"description": "When the image is pulled. Left out: IfNotPresent."},
     )
     pullSecrets = Text(  # noqa: N815
@@ -215,7 +222,7 @@ class ImageSchema(StrictSchema):
         metadata={"description": "The repository. Left out: hub.syncier.cloud/grnry/segment-table-creation."}
     )
     restartPolicy = Text(  # noqa: N815
-        validate=_one_of("OnFailure", "Never"),
+        validate=_one_of(RESTART_POLICIES),
         metadata={"description": "What happens when the container fails. Left out: OnFailure."},
     )
     tag = Text(metadata={"description": "The image's tag. Left out: 0.7.0."})
@@ -228,8 +235,8 @@ class DataSchema(StrictSchema):
     env = EnvMap(
         Text(),
         named={
-            "TYPE": Text(validate=_one_of("pivot", "generic", "flexible")),
-            "DB_TYPE": Text(validate=_one_of("postgres", "citus")),
+            "TYPE": Text(validate=_one_of(TYPES)),
+            "DB_TYPE": Text(validate=_one_of(DB_TYPES)),
         },
         metadata={"description": "Environment variables of the job: names to string values."},
     )
@@ -277,6 +284,8 @@ _DATA = DataSchema()
 
 def data_problems(data: object) -> tuple[Problem, ...]:
     """Return all that keeps a value from being a segment's `data`, named by path from ``data`` on."""
+    if is_ordinary(data):
+        return ()
     if not isinstance(data, dict):
         return (Problem("data", _OBJECT),)
     return tuple(islice(_flattened(_DATA.validate(data), "data"), MAX_PROBLEMS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import pytest
 import structlog
 import yaml
 
-from segsvc.cluster.api import SegmentApi, connect
+from segsvc.cluster.api import ListEnd, SegmentApi, connect
 from segsvc.cluster.backoff import Backoff
 from segsvc.cluster.reflector import Reflector
 from segsvc.cluster.writer import SegmentWriter
@@ -112,6 +112,17 @@ def logged() -> Iterator[list[Any]]:
     """What is logged during the test."""
     with structlog.testing.capture_logs() as entries:
         yield entries
+
+
+async def listed(api: SegmentApi, **asked: Any) -> tuple[list[dict[str, Any]], ListEnd]:
+    """A list, or a page of one, and what it tells at its end."""
+    found: list[dict[str, Any]] = []
+    async with aclosing(api.list(**asked)) as parts:
+        async for items, end in parts:
+            found += items
+            if end is not None:
+                return found, end
+    raise AssertionError("a list without an end")
 
 
 @pytest.fixture

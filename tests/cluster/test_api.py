@@ -10,7 +10,7 @@ import pytest
 from segsvc.cluster.errors import AlreadyExists, Cause, Conflict, InvalidResource, ResourceNotFound, ResourceTooLarge
 from segsvc.index.entry import Version
 from tests.api.clusters import Relay, Resources, revision_of
-from tests.cluster.conftest import sample
+from tests.cluster.conftest import listed, sample
 
 if TYPE_CHECKING:
     from segsvc.cluster.api import SegmentApi, WatchEvent
@@ -35,14 +35,14 @@ async def test_a_list_comes_in_pages_that_show_one_state(api: SegmentApi, resour
     for name in ("aaa1", "bbb2", "ccc3"):
         await resources.create(name)
 
-    first = await api.list_page(limit=2)
+    first, middle = await listed(api, limit=2)
     await resources.create("ddd4")
-    second = await api.list_page(limit=2, continue_token=first.continue_token)
+    second, end = await listed(api, limit=2, continue_token=middle.continue_token)
 
-    assert [item["metadata"]["name"] for item in first.items + second.items] == ["aaa1", "bbb2", "ccc3"]
-    assert first.continue_token is not None
-    assert second.continue_token is None
-    assert first.revision == second.revision < await resources.revision()
+    assert [item["metadata"]["name"] for item in first + second] == ["aaa1", "bbb2", "ccc3"]
+    assert middle.continue_token is not None
+    assert end.continue_token is None
+    assert middle.revision == end.revision < await resources.revision()
 
 
 async def test_the_current_revision_is_that_of_the_last_change(api: SegmentApi, resources: Resources) -> None:
@@ -113,7 +113,7 @@ async def test_dry_runs_answer_as_if_and_leave_everything_as_it_was(api: Segment
     assert (await api.replace("demo", changed, dry_run=True))["spec"] == {"cronjob": {"schedule": "@daily"}}
     await api.delete("demo", version=version_of(created), dry_run=True)
 
-    assert (await api.list_page(limit=10)).items == [created]
+    assert (await listed(api))[0] == [created]
 
 
 async def test_a_name_that_is_taken_is_not_created_again(api: SegmentApi, resources: Resources) -> None:

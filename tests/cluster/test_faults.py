@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from segsvc.cluster import api as api_module
 from segsvc.cluster.errors import (
@@ -23,6 +25,7 @@ from segsvc.cluster.errors import (
     UnexpectedAnswer,
     WatchStalled,
 )
+from tests.cluster.conftest import listed
 from tests.support.scripted import (
     ScriptedCluster,
     answer,
@@ -167,7 +170,7 @@ async def test_refused_credentials_and_missing_rights_are_logged_for_the_operato
 async def test_a_list_that_is_none_is_unexpected(connected: Connect, body: Any) -> None:
     async with ScriptedCluster(list=[answer(body)]) as cluster, connected(cluster) as api:
         with pytest.raises(UnexpectedAnswer):
-            await api.list_page(limit=5)
+            await listed(api)
 
 
 # --- watches
@@ -245,14 +248,62 @@ async def test_a_watch_that_is_never_opened_is_given_up(connected: Connect) -> N
     assert type(error) is ClusterUnavailable
 
 
-async def test_a_page_that_is_never_whole_is_given_up(connected: Connect) -> None:
-    script = ScriptedCluster(list=[stream(b'{"items": [', then="hang")])
-    async with script as cluster, connected(cluster, call_timeout=0.2) as api:
+@pytest.mark.parametrize(
+    "trouble", [hang, stream(then="hang"), stream(b'{"items": [', then="hang"), stream(b'{"items": [', then="cut")]
+)
+async def test_a_list_that_falls_silent_is_given_up(connected: Connect, trouble: Step) -> None:
+    async with ScriptedCluster(list=[trouble]) as cluster, connected(cluster, list_silence=0.2) as api:
         with pytest.raises(ClusterUnavailable):
-            await api.list_page(limit=5)
+            await listed(api)
 
 
-async def test_a_list_is_asked_for_in_pages_and_never_from_a_cache(connected: Connect) -> None:
+def trickle(body: bytes, *, chunks: int, pause: float) -> Step:
+    """An answer that comes bit by bit."""
+
+    async def step(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        size = len(body) // chunks + 1
+        for start in range(0, len(body), size):
+            await response.write(body[start : start + size])
+            await asyncio.sleep(pause)
+        return response
+
+    return step
+
+
+WHOLE = json.dumps({"metadata": {"resourceVersion": "7"}, "items": [resource("demo", 5)]}).encode()
+
+
+async def test_a_slow_list_has_time_for_as_long_as_it_makes_progress(connected: Connect) -> None:
+    slow = trickle(WHOLE, chunks=30, pause=0.05)
+    async with ScriptedCluster(list=[slow]) as cluster, connected(cluster, list_silence=1, call_timeout=0.1) as api:
+        assert await listed(api) == ([resource("demo", 5)], (7, None))
+
+
+async def test_a_list_that_never_ends_is_given_up(connected: Connect) -> None:
+    endless = trickle(WHOLE, chunks=len(WHOLE), pause=0.05)
+    async with ScriptedCluster(list=[endless]) as cluster, connected(cluster, list_timeout=0.5) as api:
+        with pytest.raises(ClusterUnavailable):
+            await listed(api)
+
+
+async def test_a_list_that_was_left_early_disturbs_no_other(connected: Connect) -> None:
+    many = page(*(resource(f"demo-{number:05}", number + 1) for number in range(1000)), revision=5000)
+    async with ScriptedCluster(list=[many]) as cluster, connected(cluster) as api:
+        async with aclosing(api.list()) as parts:
+            await anext(parts)
+        found, end = await listed(api)
+
+    assert (len(found), end.revision) == (1000, 5000)
+
+
+async def test_a_list_is_asked_for_uncompressed_and_never_from_a_cache(connected: Connect) -> None:
     async with ScriptedCluster(list=[page(revision=5)]) as cluster, connected(cluster) as api:
-        await api.list_page(limit=5, continue_token="next please")
-        assert dict(cluster.seen("list")[0].query) == {"limit": "5", "continue": "next please"}
+        await listed(api)
+        await listed(api, limit=5, continue_token="next please")
+        whole, following = cluster.seen("list")
+
+    assert dict(whole.query) == {}
+    assert dict(following.query) == {"limit": "5", "continue": "next please"}
+    assert whole.headers["Accept-Encoding"] == "identity"

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from segsvc.domain.draft import Draft
 from segsvc.domain.errors import InvalidParameters
 from segsvc.domain.schema import MAX_PROBLEMS, parse_body
-from segsvc.domain.segment import Author, Roles, Segment, document
+from segsvc.domain.segment import Author, Roles, Segment
+from tests.domain.documents import document
 from tests.domain.strategies import data_values, filled_texts, json_values, property_test, segment_test, segments, texts
 
 BODY: dict[str, Any] = {"metadata": {"displayName": "Demo"}, "data": {"cronjob": {"schedule": "@daily"}}}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from segsvc.domain.export import export
 from segsvc.domain.schema import parse_body
-from segsvc.domain.segment import Author, Roles, Segment, document
+from segsvc.domain.segment import Author, Roles, Segment
+from tests.domain.documents import document
 from tests.domain.strategies import data_values, filled_texts, objects, segment_test, segments, texts
 
 # What the operator does where `data` says nothing: the platform's documentation, written out once more.

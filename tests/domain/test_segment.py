@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from segsvc.domain.codec import decode, encode
-from segsvc.domain.segment import Author, Roles, Segment, document, timestamp
+from segsvc.domain.segment import Author, Roles, Segment, timestamp
+from segsvc.index.entry import rendered
 from tests.domain.strategies import property_test
 
 moments = st.datetimes(
@@ -35,7 +37,7 @@ def segment_of(created_at: str) -> Segment:
 
 
 def test_a_segment_is_shown_as_the_specification_shows_it() -> None:
-    assert document(segment_of("2020-03-18T18:08:31.850")) == {
+    assert orjson.loads(rendered(segment_of("2020-03-18T18:08:31.850"))) == {
         "id": "demo-segment-95he0",
         "metadata": {
             "displayName": "Demo Segment",

@@ -6,13 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from segsvc.domain.segment import Segment, document
-from segsvc.index.entry import DIGEST_SIZE, Version, entry
-from tests.domain.strategies import segment_test, segments
+from segsvc.domain.segment import Roles, Segment
+from segsvc.index.entry import DIGEST_SIZE, Version, entry, rendered
+from tests.domain.documents import document
+from tests.domain.strategies import property_test, segment_test, segments, texts
 
 FIRST = Version("uid", 1)
+SEGMENT = Segment("demo", "Demo", "", Roles(), (), {}, created_at="2020-03-18T18:08:31.850")
 
 
 @segment_test
@@ -21,7 +24,41 @@ def test_holds_the_whole_document(segment: Segment) -> None:
     held = entry(segment, FIRST)
     assert held.document() == document(segment)
     assert orjson.loads(held.body + b',"links":{}}') == document(segment) | {"links": {}}
+    assert held.display_name == segment.display_name
+    assert (held.created_at, held.modified_at) == (segment.created_at, segment.modified_at)
     assert len(held.digest) == DIGEST_SIZE
+
+
+@segment_test
+@given(segment=segments)
+def test_the_bytes_are_those_of_the_document_written_at_once(segment: Segment) -> None:
+    written = document(segment) | {
+        "data": orjson.Fragment(orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS)),
+    }
+    assert rendered(segment) == orjson.dumps(written)
+    assert entry(segment, FIRST).body + b"}" == rendered(segment)
+
+
+@segment_test
+@given(segment=segments, text=texts)
+@example(segment=SEGMENT, text=',"createdAt":"never","modifiedAt":"never"')
+@example(segment=SEGMENT, text='\\","createdAt":"never')
+@example(segment=SEGMENT, text='"displayName":"","description":"')
+def test_no_text_is_taken_for_another(segment: Segment, text: str) -> None:
+    segment = replace(segment, display_name="x" + text, description=text)
+    held = entry(segment, FIRST)
+    assert held.display_name == segment.display_name
+    assert (held.created_at, held.modified_at) == (segment.created_at, segment.modified_at)
+
+
+@property_test
+@given(uid=texts, revision=st.integers())
+def test_a_version_is_what_it_was_made_of(uid: str, revision: int) -> None:
+    version = Version(uid, revision)
+    assert (version.uid, version.revision) == (uid, revision)
+    assert version == Version(uid, revision)
+    assert version != Version(uid, revision + 1)
+    assert version != Version(uid + "x", revision)
 
 
 @segment_test

@@ -130,6 +130,16 @@ def answer(body: Any, *, status: int = 200, **headers: str) -> Step:
     return step
 
 
+def answer_as_written(body: Any) -> Step:
+    """An answer in JSON as the API server writes it: compact, and with sorted keys."""
+    written = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    async def step(_request: web.Request) -> web.Response:
+        return web.Response(text=written + "\n", content_type="application/json")
+
+    return step
+
+
 def text(body: str, *, status: int, content_type: str = "text/plain", **headers: str) -> Step:
     async def step(_request: web.Request) -> web.Response:
         named = {k.replace("_", "-"): v for k, v in headers.items()}
@@ -141,7 +151,7 @@ def text(body: str, *, status: int, content_type: str = "text/plain", **headers:
 def page(*items: dict[str, Any], revision: int, more: str = "") -> Step:
     """A page of a list; ``more`` is its continue token."""
     metadata = {"resourceVersion": str(revision), **({"continue": more} if more else {})}
-    return answer({"apiVersion": "v1", "kind": "SegmentList", "metadata": metadata, "items": list(items)})
+    return answer_as_written({"apiVersion": "v1", "kind": "SegmentList", "metadata": metadata, "items": list(items)})
 
 
 def failure(code: int, reason: str, message: str = "it failed", *, details: object = None, **headers: str) -> Step:

@@ -9,9 +9,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
 from segsvc.domain.ids import MAX_LENGTH, MIN_LENGTH, SUBDOMAIN_MAX_LENGTH
+from segsvc.domain.ordinary import ENV_NAME, MAX_HISTORY_LIMIT
 from segsvc.domain.schema import (
-    ENV_NAME,
-    MAX_HISTORY_LIMIT,
     BodySchema,
     CronjobSchema,
     DataSchema,

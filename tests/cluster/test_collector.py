@@ -1,0 +1,61 @@
+"""While a list is taken in, the garbage collector looks at what is young only; afterwards, at what came later."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from segsvc.cluster.collector import collector_at_ease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _collector_as_it_was() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def test_what_is_there_in_the_end_is_looked_through_no_more() -> None:
+    before = gc.get_threshold()
+
+    with collector_at_ease():
+        assert gc.get_threshold() != before
+        kept = [[number] for number in range(30_000)]
+
+    assert gc.get_threshold() == before
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(kept)
+    assert len(gc.get_objects()) < len(kept)
+
+
+def test_young_garbage_is_collected_meanwhile() -> None:
+    class Circular:
+        alive = 0
+
+        def __init__(self) -> None:
+            self.me = self
+            Circular.alive += 1
+
+        def __del__(self) -> None:
+            Circular.alive -= 1
+
+    with collector_at_ease():
+        for _ in range(30_000):
+            Circular()
+        assert Circular.alive < 20_000
+
+
+def test_a_list_that_fails_leaves_the_collector_as_it_was() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+
+    with pytest.raises(ValueError, match="broke off"), collector_at_ease():
+        raise ValueError("broke off")
+
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == frozen
