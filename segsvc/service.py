@@ -123,6 +123,10 @@ class SegmentService:
         """The resourceVersion that the index has reached."""
         return self._store.revision
 
+    def has_reached(self, revision: int) -> bool:
+        """Tell whether `reach` would return at once."""
+        return self._store.synced and self._store.revision >= revision
+
     async def reach(self, revision: int, *, patience: float) -> None:
         """Wait until the index has been filled and has reached a revision, at most ``patience`` seconds.
 
@@ -150,17 +154,17 @@ class SegmentService:
         with suppress(NotReady):
             await self.reach(revision, patience=CATCH_UP)
 
-    def view(self, principal: Principal) -> View:
-        """Return what a caller may see."""
-        return self._store.view(principal.roles)
+    def view(self, principal: Principal, labels: tuple[str, ...] = ()) -> View:
+        """Return what a caller may see of the segments that have all of these labels."""
+        return self._store.view(principal.roles, labels)
 
     def select(self, view: View, query: Query) -> Selection:
-        """Return which ids a page of a view holds, and how many its filters keep in all."""
+        """Return a page of a view that was made with the query's labels, and how many its filters keep in all."""
         return self._selector.select(view, query)
 
-    def entries(self, ids: Sequence[str]) -> list[Entry]:
-        """Return the segments with these ids, in their order."""
-        return [entry for entry in map(self._store.get, ids) if entry is not None]
+    def at_hand(self, view: View, query: Query) -> bool:
+        """Tell whether `select` will be quick, because it does not have to search anew."""
+        return self._selector.at_hand(view, query)
 
     def read(self, principal: Principal, segment_id: str) -> Entry:
         """Return a segment. Raises SegmentNotFound, AccessDenied."""

@@ -1,16 +1,28 @@
-"""One page of a view: which ids it holds, and how many there are in all."""
+"""One page of a view: which segments it holds, and how many there are in all.
+
+What a search finds does not depend on who asks: it is kept under its words until a name changes, comes or goes. What
+of it a view shows, and in which order, is kept until another segment is in view or the order has changed. Neither
+is lost by a change that cannot alter it.
+"""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+
+import numpy as np
 
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
+from segsvc.index.matches import Ranked
+from segsvc.index.orders import SORT_KEYS
+from segsvc.index.search import Asked, asked
+from segsvc.index.slotlist import SlotArray
 from segsvc.index.store import SegmentStore
-from segsvc.index.views import SORT_KEYS, View
+from segsvc.index.views import View
 
-MAX_KEPT = 2_000_000
-"""How many ids are kept in all for queries that may be asked again: 16 MB of references."""
+MAX_BYTES = 16 * 2**20
+"""How much is kept of what searches found, and as much again of what of it views show."""
+LEAST_BYTES = 1024
+"""What is kept of a search counts as so much more than the slots in it."""
 RELEVANCE = ("relevance", "-relevance")
 SORTS = (*SORT_KEYS, *RELEVANCE)
 """Every order other than by id; the relevance ones need a search."""
@@ -33,46 +45,80 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The ids on a page, in order, and ``total``, the number of all that the filters keep."""
+    """The segments on a page, in order, and ``total``, the number of all that the filters keep."""
 
-    ids: Sequence[str]
+    entries: Sequence[Entry]
     total: int
 
 
-class Selector:
-    """Answers queries, and keeps what filters found until what is in view changes."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search found among all names, by id, and the stamp of these."""
 
-    def __init__(self, store: SegmentStore) -> None:
+    stamp: object
+    ranked: Ranked
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What of that is in a view, in an order, and what stands for all that it depends on."""
+
+    seal: tuple[object, ...]
+    array: SlotArray
+
+
+class Selector:
+    """Answers queries."""
+
+    def __init__(self, store: SegmentStore, *, max_bytes: int = MAX_BYTES) -> None:
         self._store = store
-        self._kept: LruCache[Hashable, Sequence[str]] = LruCache(MAX_KEPT, lambda ids: len(ids) + 32)
+        self._found: LruCache[Asked, _Found] = LruCache(max_bytes, lambda found: found.size)
+        self._shown: LruCache[Hashable, _Shown] = LruCache(max_bytes, lambda shown: shown.array.nbytes + LEAST_BYTES)
+
+    def at_hand(self, view: View, query: Query) -> bool:
+        """Tell whether `select` would not have to search anew, which is what takes it long."""
+        if query.search is None:
+            return True
+        found = self._found.get(asked(query.search))
+        return found is not None and found.stamp is self._store.names_stamp
 
     def select(self, view: View, query: Query) -> Selection:
-        """Answer a query from what is in view."""
-        if query.search is None and not query.labels:
+        """Answer a query from what is in view. The view must have been made with the query's labels."""
+        if query.search is None:
             return Selection(view.slice(query.offset, query.pagesize, sort=query.sort), len(view))
-        key = (view.stamp, query.search, query.sort, query.labels)
-        ids = self._kept.get(key)
-        if ids is None:
-            ids = _kept(self._store, view, query)
-            self._kept.put(key, ids)
-        return Selection(ids[query.offset : query.offset + query.pagesize], len(ids))
+        array = self._searched(view, asked(query.search), query.sort)
+        return Selection(self._store.entries(array[query.offset : query.offset + query.pagesize]), len(array))
 
+    def _searched(self, view: View, search: Asked, sort: str | None) -> SlotArray:
+        """Return all slots in view that a search finds, in order."""
+        order = self._store.order(None if sort in RELEVANCE else sort)
+        seal = (self._store.names_stamp, view.members, order.stamp)
+        key = (view.key, search, sort)
+        shown = self._shown.get(key)
+        if shown is None or shown.seal != seal:
+            found = self._search(search)
+            seen = view.among(found.slots)
+            slots, ranks = found.slots.take(seen), found.ranks.take(seen)
+            # sorting is stable: ties stay by id
+            if sort == "relevance":
+                slots = slots.take(np.argsort(ranks, kind="stable"))
+            elif sort == "-relevance":
+                slots = slots.take(np.argsort(~ranks, kind="stable"))
+            elif sort is not None:
+                slots = slots.take(order.arranged(slots))
+            shown = _Shown(seal, slots)
+            self._shown.put(key, shown)
+        return shown.array
 
-def _kept(store: SegmentStore, view: View, query: Query) -> Sequence[str]:
-    """Return all ids that the filters keep, in order."""
-    if query.search is None:
-        return [entry.id for entry in map(store.get, view.ids(query.sort)) if entry and _has_labels(entry, query)]
-    ranks = store.search(query.search)
-    found = [entry for entry in map(store.get, ranks) if entry and entry.id in view and _has_labels(entry, query)]
-    found.sort(key=attrgetter("id"))
-    # sorting is stable: ties stay by id
-    if query.sort in RELEVANCE:
-        sign = 1 if query.sort == "relevance" else -1
-        found.sort(key=lambda entry: sign * ranks[entry.id])
-    elif query.sort is not None:
-        found.sort(key=SORT_KEYS[query.sort])
-    return [entry.id for entry in found]
-
-
-def _has_labels(entry: Entry, query: Query) -> bool:
-    return all(label in entry.labels for label in query.labels)
+    def _search(self, search: Asked) -> Ranked:
+        """Return all slots that a search finds, by id."""
+        found = self._found.get(search)
+        if found is None or found.stamp is not self._store.names_stamp:
+            ranked = self._store.search(search)
+            by_id = self._store.order(None).arranged(ranked.slots)
+            ranked = Ranked(ranked.slots.take(by_id).astype(np.int32), ranked.ranks.take(by_id))
+            size = ranked.slots.nbytes + ranked.ranks.nbytes + LEAST_BYTES
+            found = _Found(self._store.names_stamp, ranked, size)
+            self._found.put(search, found)
+        return found.ranked

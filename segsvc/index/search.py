@@ -14,135 +14,213 @@ The rules, which docs/search.md tells the API's users:
 - A search without letters and digits matches names that hold it as it stands, case and accents aside.
 - A name's rank is the sum over the search's words; lower is better.
 
-Names share words, so the work is done on the distinct words: each leads to the names that hold it.
+Names share words, so the work is done on the distinct words, and each leads to the places at which it stands: a slot
+and a position in its name, as one number, so that the place after it is the next number. What a search costs is bounded
+by its distinct words (at most 64 in 128 characters), each of which is sought once: a pass over the vocabulary, and one
+over the places of the words that it matches.
 """
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 
-from rapidfuzz import process
-from rapidfuzz.distance import OSA
+import numpy as np
+from numpy.typing import NDArray
 
-from segsvc.index.words import MAX_EDITS, edits_allowed, fold, words
+from segsvc.index.matches import NOTHING, POSITION_BITS, Match, Places, Ranked, both, distinct, either
+from segsvc.index.postings import Postings, put, take
+from segsvc.index.vocabulary import Vocabulary
+from segsvc.index.words import fold, words, words_and_signs
 
 EXACT, BEGUN, WITHIN, MISSPELLED = 0, 1, 2, 2
 """Ranks of a word's match; a misspelling's is MISSPELLED and the number of edits."""
 
 INNER_LENGTH = 3
 
-_Matches = dict[str, int]
+_MAX_WORDS = (1 << POSITION_BITS) - 1
+"""Of a name; an annotation has no room for as many."""
+_MANY = 1024
+
+Asked = tuple[tuple[str, ...], str]
+"""A search's words, and what it is where it has none."""
+
+
+def asked(text: str) -> Asked:
+    """Take a search apart. Those that come out equal find the same."""
+    found = words(text)
+    return found, "" if found else fold(text).strip()
 
 
 class SearchIndex:
-    """Display names by the words in them. Holds one name per id."""
+    """Display names by the words in them. Knows of names by slot, and is told the old one when a name goes."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._ids: dict[str, set[str]] = {}  # by word
+        self.stamp = object()
+        """Stands for all names as they are now: another object after each change."""
+        self._vocabulary = Vocabulary()
+        self._places: dict[str, array[int]] = {}  # by word; empty for one that no name has any more
+        self._unused = 0
+        self._signs: Postings[str] = Postings("q")
+        self._capacity = 0
 
-    def put(self, segment_id: str, name: str) -> None:
-        """Take in a name, in place of the one that this id had."""
-        self.remove(segment_id)
-        self._names[segment_id] = name
-        for word in words(name):
-            self._ids.setdefault(word, set()).add(segment_id)
+    def put(self, slot: int, name: str) -> None:
+        """Take in the name of a slot that has none."""
+        known, signs = words_and_signs(name)
+        place = slot << POSITION_BITS
+        for between in signs:
+            self._signs.add(between, place)
+        for word in known[:_MAX_WORDS]:
+            held = self._places.get(word)
+            if held is None:
+                self._vocabulary.add(word)
+                self._places[word] = array("q", (place,))
+            elif held and held[-1] < place:  # as while a list is taken in
+                held.append(place)
+            else:
+                self._unused -= not held
+                put(held, place)
+            place += 1
+        if slot >= self._capacity:
+            self._capacity = slot + 1
+        self.stamp = object()
 
-    def remove(self, segment_id: str) -> None:
-        """Forget an id, where it is known."""
-        name = self._names.pop(segment_id, "")
-        for word in set(words(name)):
-            ids = self._ids[word]
-            ids.discard(segment_id)
-            if not ids:
-                del self._ids[word]
+    def remove(self, slot: int, name: str) -> None:
+        """Forget the name of a slot."""
+        known, signs = words_and_signs(name)
+        place = slot << POSITION_BITS
+        for between in signs:
+            self._signs.remove(between, place)
+        for word in known[:_MAX_WORDS]:
+            held = self._places[word]
+            take(held, place)
+            if not held:
+                self._unused += 1
+            place += 1
+        if self._unused > max(_MANY, len(self._places) // 2):
+            self._compact()
+        self.stamp = object()
 
-    def rebuild(self, names: Mapping[str, str]) -> None:
-        """Begin anew with these names by id."""
-        self._names.clear()
-        self._ids.clear()
-        for segment_id, name in names.items():
-            self.put(segment_id, name)
+    def settle(self) -> None:
+        """Work out beforehand what the next search needs: worth it where there are many new words."""
+        self._vocabulary.settle()
 
-    def search(self, text: str) -> Mapping[str, int]:
-        """Return the ids of all names that match, each with its rank. A search must not be blank."""
-        asked = words(text)
-        if not asked:
-            held = fold(text).strip()
-            if not held:  # nothing but accents
-                return {}
-            return {segment_id: EXACT for segment_id, name in self._names.items() if held in fold(name)}
-        matches_of, matches_together = cache(self._word), cache(self._together)  # words may be asked repeatedly
-        found = [matches_of(asked[0])]  # by how many words of the search have been matched
+    def search(self, asked: Asked) -> Ranked:
+        """Return the slots of all names that match."""
+        of_words, of_signs = asked
+        if of_words:
+            return _Search(self._vocabulary, self._places, self._capacity).find(of_words)
+        if not of_signs:  # nothing but accents
+            return NOTHING
+        found = [places for between, places in self._signs.items() if of_signs in between]
+        return Match([(EXACT, found)], self._capacity).ranked()
+
+    def _compact(self) -> None:
+        self._places = {word: places for word, places in self._places.items() if places}
+        self._vocabulary, self._unused = Vocabulary(), 0
+        for word in self._places:
+            self._vocabulary.add(word)
+
+
+class _Search:
+    """One search. What occurs in it repeatedly is sought once."""
+
+    def __init__(self, vocabulary: Vocabulary, places: Mapping[str, "array[int]"], capacity: int) -> None:
+        self._vocabulary = vocabulary
+        self._places = places
+        self._capacity = capacity
+
+    def find(self, asked: tuple[str, ...]) -> Ranked:
+        """Return the slots of all names that match these words."""
+        pairs = {one + other for one, other in pairwise(asked)}
+        together = {joined: match for joined in pairs if (match := self._together(joined)).size}
+        if together:
+            return self._in_turn(asked, together)
+        matches = []
+        for word, times in Counter(asked).items():
+            match = self._word(word)
+            if not match.size:
+                return NOTHING
+            matches.append((match, times))
+        # the rarest first: all others are looked up for what remains
+        (rarest, times), *others = sorted(matches, key=lambda item: item[0].size)
+        found = rarest.ranked(times=times)
+        for match, times in others:
+            found = both(found, match, times=times)
+        return found
+
+    def _in_turn(self, asked: tuple[str, ...], together: dict[str, Match]) -> Ranked:
+        """Match a search of which neighbouring words may match together."""
+        match_of = cache(self._word)
+        found = [match_of(asked[0]).ranked()]  # by how many words of the search have been matched
         for position in range(1, len(asked)):
-            pair = matches_together(asked[position - 1] + asked[position])
-            if position > 1:
-                pair = _both(found[position - 2], pair)
-            found.append(_either(_both(found[position - 1], matches_of(asked[position])), pair))
+            pair = together.get(asked[position - 1] + asked[position])
+            paired = NOTHING
+            if pair is not None:
+                paired = pair.ranked() if position == 1 else both(found[position - 2], pair)
+            single = both(found[-1], match_of(asked[position])) if found[-1] else NOTHING
+            found.append(either(single, paired, capacity=self._capacity))
             if not found[-1] and not found[-2]:
-                return {}  # the next words can only add to the last two
+                return NOTHING  # the next words can only add to the last two
         return found[-1]
 
-    def _word(self, word: str) -> _Matches:
-        """Return the names that a single word of the search matches."""
-        ranked = self._begun(word)
+    def _word(self, word: str) -> Match:
+        """Match a single word."""
+        ranks = dict.fromkeys(self._vocabulary.begun(word), BEGUN)
+        if word in ranks:
+            ranks[word] = EXACT
         if len(word) >= INNER_LENGTH:
-            for known in self._ids:
-                if word in known:
-                    ranked.setdefault(known, WITHIN)
-        for known, distance, _ in process.extract(
-            word, self._ids.keys(), scorer=OSA.distance, processor=None, score_cutoff=MAX_EDITS, limit=None
-        ):
-            if distance <= edits_allowed(word, known):
-                ranked.setdefault(known, MISSPELLED + int(distance))
-        matches = self._names_of(ranked)
-        for segment_id in self._apart(word):
-            matches[segment_id] = min(matches.get(segment_id, BEGUN), BEGUN)
-        return matches
+            for known in self._vocabulary.within(word):
+                ranks.setdefault(known, WITHIN)
+            for known, edits in self._vocabulary.misspelled(word):
+                ranks.setdefault(known, MISSPELLED + edits)
+        found: dict[int, list[Places]] = {}
+        for known, rank in ranks.items():
+            found.setdefault(rank, []).append(self._places[known])
+        apart = self._apart(word)
+        if apart:
+            found.setdefault(BEGUN, []).extend(apart)
+        return Match(sorted(found.items()), self._capacity)
 
-    def _begun(self, word: str) -> dict[str, int]:
-        ranked = {known: BEGUN for known in self._ids if known.startswith(word)}
-        if word in ranked:
-            ranked[word] = EXACT
-        return ranked
+    def _together(self, joined: str) -> Match:
+        """Match two neighbouring words of the search, written together."""
+        return Match([(BEGUN, self._begun(joined))], self._capacity)
 
-    def _together(self, joined: str) -> _Matches:
-        """Return the names that two neighbouring words of the search match when written together."""
-        return self._names_of(dict.fromkeys(self._begun(joined), BEGUN))
+    def _begun(self, word: str) -> list[Places]:
+        return [self._places[known] for known in self._vocabulary.begun(word)]
 
-    def _apart(self, word: str) -> Iterable[str]:
-        """Return the names in which neighbouring words, written together, begin with this word."""
+    def _apart(self, word: str) -> list[Places]:
+        """Find neighbouring words that, written together, begin with this one; of each the place of the last."""
+        found: list[NDArray[np.int64]] = []
+        # by how much of the word has been matched: the places that must go on from there
+        reached: dict[int, list[NDArray[np.int64]]] = {}
         for end in range(1, len(word)):
-            for segment_id in self._ids.get(word[:end], ()):
-                if begins_apart(word, words(self._names[segment_id])):
-                    yield segment_id
+            first = self._at(word[:end])
+            if first is not None:
+                reached.setdefault(end, []).append(first + 1)
+            if end not in reached:
+                continue
+            before = reached.pop(end)
+            next_ = before[0] if len(before) == 1 else distinct(np.concatenate(before))
+            last = self._begun(word[end:])
+            if last:
+                found.append(self._among(next_, np.frombuffer(b"".join(last), np.int64)))
+            for further in range(end + 1, len(word)):
+                inner = self._at(word[end:further])
+                if inner is not None and len(inner := self._among(next_, inner)):
+                    reached.setdefault(further, []).append(inner + 1)
+        return [places.data for places in found if len(places)]
 
-    def _names_of(self, ranked: Mapping[str, int]) -> _Matches:
-        matches: _Matches = {}
-        for word, rank in sorted(ranked.items(), key=lambda item: item[1], reverse=True):
-            matches.update(dict.fromkeys(self._ids[word], rank))  # the better rank comes later and stays
-        return matches
+    def _at(self, word: str) -> NDArray[np.int64] | None:
+        places = self._places.get(word)
+        return np.frombuffer(places, np.int64) if places else None
 
-
-def begins_apart(word: str, name: tuple[str, ...]) -> bool:
-    """Tell whether two or more neighbouring words of a name, written together, begin with a word."""
-    return any(
-        # each word has a letter at least: more of them than the word has letters could not matter
-        len(first) < len(word) and "".join(name[start : start + len(word)]).startswith(word)
-        for start, first in enumerate(name)
-        if word.startswith(first)
-    )
-
-
-def _both(left: _Matches, right: _Matches) -> _Matches:
-    if len(right) < len(left):
-        left, right = right, left
-    return {segment_id: rank + right[segment_id] for segment_id, rank in left.items() if segment_id in right}
-
-
-def _either(left: _Matches, right: _Matches) -> _Matches:
-    if not left or not right:
-        return left or right
-    matches = dict(left)
-    for segment_id, rank in right.items():
-        matches[segment_id] = min(matches.get(segment_id, rank), rank)
-    return matches
+    def _among(self, wanted: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of the places that are among the wanted ones, which must be sorted."""
+        if len(places) > _MANY:
+            slots = np.zeros(self._capacity + 1, np.bool_)
+            slots[wanted >> POSITION_BITS] = True
+            places = places.compress(slots.take(places >> POSITION_BITS))
+        at = wanted.searchsorted(places)
+        return places.compress(wanted.take(at, mode="clip") == places)

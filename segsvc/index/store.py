@@ -13,27 +13,52 @@ Synchronous throughout: nothing awaits between the steps of a change, so no read
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, KeysView
 from contextlib import contextmanager
 
+import numpy as np
+
+from segsvc.index.contents import Contents
 from segsvc.index.entry import Entry, Version
-from segsvc.index.search import SearchIndex
+from segsvc.index.matches import Ranked
+from segsvc.index.orders import Order
+from segsvc.index.search import Asked
+from segsvc.index.slotlist import SlotArray
 from segsvc.index.views import View, Views
 
 
 class Relist:
-    """A list of the whole namespace in the making; `SegmentStore.finish` swaps it in."""
+    """A list of the whole namespace in the making, to its last word; `SegmentStore.finish` swaps it in."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
         self.hidden: dict[str, Version] = {}
+        self.contents = Contents()
+        self._last = ""
+        self._is_in_order = True
+
+    @property
+    def entries(self) -> KeysView[str]:
+        """The ids of the segments added so far."""
+        return self.contents.slots.ids
 
     def add(self, segment_id: str, version: Version, entry: Entry | None) -> None:
         """Add an object of the list; ``entry`` is None for one that the API does not show."""
+        self._is_in_order = self._is_in_order and self._last < segment_id
+        self._last = segment_id
         if entry is None:
             self.hidden[segment_id] = version
+            return
+        if self.contents.slots.find(segment_id) is None:
+            self.contents.add(entry)
         else:
-            self.entries[segment_id] = entry
+            self.contents.put(entry)
+
+    def ids(self) -> SlotArray:
+        """Return all slots in the order of ids."""
+        slots = self.contents.slots
+        if self._is_in_order:  # as lists are
+            return np.arange(len(slots), dtype=np.int32)
+        return np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
 
 
 class SegmentStore:
@@ -44,17 +69,16 @@ class SegmentStore:
         """Whether a whole list has been taken in."""
         self.revision = 0
         """The resourceVersion up to which the watch has been followed."""
-        self._entries: dict[str, Entry] = {}
+        self._contents = Contents()
+        self._views = Views(self._contents, np.empty(0, np.int32))
         # objects that exist but are not shown: incompatible, or being deleted
         self._hidden: dict[str, Version] = {}
-        self._views = Views(self._entries)
-        self._search = SearchIndex()
         self._listeners: list[Callable[[int], None]] = []
         # ids with a write of our own under way, and those of them that were meanwhile seen to go
         self._writing: Counter[str] = Counter()
         self._gone: dict[str, int] = {}
-        # uids of objects deleted by us whose deletion the watch has not told of yet
-        self._tombstones: set[str] = set()
+        # objects deleted by us whose deletion the watch has not told of yet: their ids by uid
+        self._tombstones: dict[str, str] = {}
         # what was written and deleted here since the running relist began
         self._since_relist: dict[str, tuple[Version, Entry | None]] | None = None
         self._tombstones_since_relist: set[str] = set()
@@ -63,7 +87,7 @@ class SegmentStore:
 
     def __len__(self) -> int:
         """Return the number of segments shown."""
-        return len(self._entries)
+        return len(self._contents.slots)
 
     @property
     def hidden(self) -> Collection[str]:
@@ -72,15 +96,32 @@ class SegmentStore:
 
     def get(self, segment_id: str) -> Entry | None:
         """Return the segment with this id, or None."""
-        return self._entries.get(segment_id)
+        return self._contents.slots.get(segment_id)
 
-    def view(self, roles: frozenset[str]) -> View:
-        """Return what a caller with these roles may see. Ask anew for each request: views come and go."""
-        return self._views.view(roles)
+    def entries(self, slots: SlotArray) -> list[Entry]:
+        """Return the segments in these slots. Slots are good until the next change only."""
+        entries = self._contents.slots.entries
+        return [entries[slot] for slot in slots.tolist()]
 
-    def search(self, text: str) -> Mapping[str, int]:
-        """Return the ids whose display names match a search text, each with its rank: 0 is the best."""
-        return self._search.search(text)
+    def view(self, roles: frozenset[str], labels: tuple[str, ...] = ()) -> View:
+        """Return what a caller with these roles may see of the segments that have all of these labels.
+
+        Ask anew for each request: views come and go.
+        """
+        return self._views.view(roles, labels)
+
+    def order(self, sort: str | None) -> Order:
+        """Return all segments in an order."""
+        return self._views.order(sort)
+
+    @property
+    def names_stamp(self) -> object:
+        """Stands for what any search finds: another object once a name has changed, come or gone."""
+        return self._contents.names.stamp
+
+    def search(self, asked: Asked) -> Ranked:
+        """Return the slots of all segments whose display names match a search, upwards."""
+        return self._contents.names.search(asked)
 
     def listen(self, listener: Callable[[int], None]) -> None:
         """Call ``listener`` with the new revision each time that it has risen or a relist was swapped in."""
@@ -98,7 +139,7 @@ class SegmentStore:
         known = self._known(segment_id)
         if known is not None and known.revision <= version.revision:
             self._drop(segment_id)
-        self._tombstones.discard(version.uid)
+        self._tombstones.pop(version.uid, None)
         if segment_id in self._writing:
             self._gone[segment_id] = version.revision
         self.bookmark(version.revision)
@@ -122,19 +163,15 @@ class SegmentStore:
         """
         since, self._since_relist = self._since_relist or {}, None
         # the list was read after all other deletions: an object that it holds all the same is back from a backup
-        self._tombstones &= self._tombstones_since_relist
-        self._entries.clear()
-        self._entries.update(
-            (id_, entry) for id_, entry in relist.entries.items() if entry.version.uid not in self._tombstones
-        )
-        self._hidden = {id_: version for id_, version in relist.hidden.items() if version.uid not in self._tombstones}
-        self._gone = {
-            segment_id: revision
-            for segment_id in self._writing
-            if segment_id not in relist.entries and segment_id not in relist.hidden
-        }
-        self._views.rebuild()
-        self._search.rebuild({entry.id: entry.display_name for entry in self._entries.values()})
+        self._tombstones = {uid: id_ for uid, id_ in self._tombstones.items() if uid in self._tombstones_since_relist}
+        self._contents, self._hidden = relist.contents, relist.hidden
+        self._contents.names.settle()
+        self._views = Views(self._contents, relist.ids())
+        self._gone = {segment_id: revision for segment_id in self._writing if self._known(segment_id) is None}
+        for uid, segment_id in self._tombstones.items():
+            known = self._known(segment_id)
+            if known is not None and known.uid == uid:
+                self._drop(segment_id)
         for segment_id, (version, entry) in since.items():
             if version.revision > revision:
                 self._apply(segment_id, version, entry)
@@ -175,7 +212,7 @@ class SegmentStore:
             self._tombstones_since_relist.add(version.uid)
         elif self.gone_at(segment_id, version) is not None:
             return  # nothing more will be told of it
-        self._tombstones.add(version.uid)
+        self._tombstones[version.uid] = segment_id
 
     def gone_at(self, segment_id: str, version: Version) -> int | None:
         """Return the resourceVersion at which the cluster told that this object is gone, or None if it has not.
@@ -189,7 +226,7 @@ class SegmentStore:
     # --- inside
 
     def _known(self, segment_id: str) -> Version | None:
-        entry = self._entries.get(segment_id)
+        entry = self.get(segment_id)
         return entry.version if entry is not None else self._hidden.get(segment_id)
 
     def _apply(self, segment_id: str, version: Version, entry: Entry | None) -> None:
@@ -203,18 +240,13 @@ class SegmentStore:
             self._hidden[segment_id] = version
             return
         self._hidden.pop(segment_id, None)
-        before = self._entries.get(segment_id)
-        self._entries[segment_id] = entry
-        self._views.change(before, entry)
-        if before is None or before.display_name != entry.display_name:
-            self._search.put(segment_id, entry.display_name)
+        self._views.change(self._contents.put(entry))
 
     def _drop(self, segment_id: str) -> None:
         self._hidden.pop(segment_id, None)
-        before = self._entries.pop(segment_id, None)
-        if before is not None:
-            self._views.change(before, None)
-            self._search.remove(segment_id)
+        change = self._contents.remove(segment_id)
+        if change is not None:
+            self._views.change(change)
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -11,6 +11,7 @@ _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
 _WORD = re.compile(r"[^\W_]+")
+_BETWEEN = re.compile(r"[\W_]+")
 
 
 def fold(text: str) -> str:
@@ -33,14 +34,29 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(fold(text)))
 
 
+def words_and_signs(text: str) -> tuple[list[str], set[str]]:
+    """Return the folded words of a text in order, and what stands around and between them but for mere spaces."""
+    folded = fold(text)
+    if folded.replace(" ", "").isalnum():  # as most names
+        return folded.split(), set()
+    return _WORD.findall(folded), {between for between in _BETWEEN.findall(folded) if not between.isspace()}
+
+
 def edits_allowed(asked: str, known: str) -> int:
     """Return how many edits a word of a search may be away from a word of a name, `MAX_EDITS` at most.
 
-    The longer of the two counts, for a misspelled word may lack letters. Digits are never misspelled: who asks for
-    ``2024q1`` does not want ``2024q2``.
+    Digits are never misspelled: who asks for ``2024q1`` does not want ``2024q2``.
     """
-    length = max(len(asked), len(known))
-    if length < 4 or _digits(asked) != _digits(known):
+    return edits_between_lengths(len(asked), len(known)) if _digits(asked) == _digits(known) else 0
+
+
+def edits_between_lengths(asked: int, known: int) -> int:
+    """Return how many edits are allowed between words of these lengths.
+
+    The longer of the two counts, for a misspelled word may lack letters.
+    """
+    length = max(asked, known)
+    if length < 4:
         return 0
     return 1 if length < 8 else MAX_EDITS
 

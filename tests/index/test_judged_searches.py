@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from segsvc.devcluster.samples import sample_segments
-from segsvc.index.search import SearchIndex
 from tests.index import oracle
+from tests.index.named import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 SEED = 20200318
 
@@ -31,8 +31,7 @@ class Corpus:
             for sample in sample_segments(2500, namespace="judged")
         }
         self.random = random.Random()
-        self.index = SearchIndex()
-        self.index.rebuild(self.names)
+        self.index = Names(self.names)
         self._ids: dict[str, set[str]] = {}
         for segment_id, name in self.names.items():
             for word in oracle.words_of(name):
@@ -41,6 +40,15 @@ class Corpus:
     def holding(self, *words: str) -> frozenset[str]:
         """Return the ids of the names that hold all of these words."""
         return frozenset.intersection(*(frozenset(self._ids[word]) for word in words))
+
+    def holding_some_like(self, words: Iterable[str]) -> set[str]:
+        """Return the ids of the names with a word that has the first two letters of one of these."""
+        return {id_ for word in words for known, ids in self._ids.items() if known[:2] == word[:2] for id_ in ids}
+
+    def draw(self, ids: Iterable[str], count: int) -> list[str]:
+        """Draw so many of these ids, where there are as many."""
+        known = sorted(ids)
+        return self.random.sample(known, min(count, len(known)))
 
     def words(self, count: int, *, longer_than: int = 0) -> list[str]:
         """Draw words of letters."""
@@ -191,6 +199,25 @@ def test_what_is_found_follows_from_the_rules(corpus: Corpus, kind: Callable[[Co
     searches = [search for search, _ in kind(corpus)]
     for search in corpus.random.sample(searches, 2):
         assert corpus.index.search(search) == oracle.search(corpus.names, search), search
+
+
+def test_over_all_that_people_type_recall_and_precision_are_those_of_the_rules(corpus: Corpus) -> None:
+    """Of each search, some names that it finds and some that it might are judged by the rules: thousands in all."""
+    searches = list(dict.fromkeys(search for kind in KINDS for search, _ in kind(corpus)))
+    assert len(searches) >= 1500
+    assert len(corpus.names) >= 2000
+    right = wrong = missed = 0
+    for search in searches:
+        found = corpus.index.search(search)
+        near = corpus.holding_some_like(oracle.words_of(search))
+        for segment_id in {*corpus.draw(found, 3), *corpus.draw(near, 6)}:
+            rank = oracle.rank(search, corpus.names[segment_id])
+            right += rank is not None and found.get(segment_id) == rank
+            wrong += segment_id in found and found[segment_id] != rank
+            missed += segment_id not in found and rank is not None
+    assert right >= 4000
+    assert right / (right + wrong) >= 0.95
+    assert right / (right + missed) >= 0.99
 
 
 def test_nonsense_finds_nothing(corpus: Corpus) -> None:

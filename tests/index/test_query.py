@@ -61,8 +61,9 @@ def query(**asked: object) -> Query:
 
 
 def select(store: SegmentStore, **asked: object) -> tuple[list[str], int]:
-    selection = Selector(store).select(store.view(CALLER), query(**asked))
-    return list(selection.ids), selection.total
+    wanted = query(**asked)
+    selection = Selector(store).select(store.view(CALLER, wanted.labels), wanted)
+    return [shown.id for shown in selection.entries], selection.total
 
 
 entries = st.builds(
@@ -106,9 +107,9 @@ def expected(held: list[Entry], asked: Query) -> list[str]:
 @given(held=st.lists(entries, unique_by=lambda shown: shown.id), asked=queries)
 def test_a_page_is_a_slice_of_all_that_filters_keep_in_order(held: list[Entry], asked: Query) -> None:
     store = store_of(*held)
-    selection = Selector(store).select(store.view(CALLER), asked)
+    selection = Selector(store).select(store.view(CALLER, asked.labels), asked)
     ids = expected(held, asked)
-    assert list(selection.ids) == ids[asked.offset : asked.offset + asked.pagesize]
+    assert [shown.id for shown in selection.entries] == ids[asked.offset : asked.offset + asked.pagesize]
     assert selection.total == len(ids)
 
 
@@ -124,9 +125,10 @@ def test_what_is_kept_of_a_query_never_outlives_a_change(changes: list[Entry], a
         held[shown.id] = shown
         for one in asked:
             for _ in range(2):
-                selection = selector.select(store.view(CALLER), one)
+                selection = selector.select(store.view(CALLER, one.labels), one)
                 assert selection.total == len(expected(list(held.values()), one))
-                assert list(selection.ids) == expected(list(held.values()), one)[one.offset : one.offset + one.pagesize]
+                wanted = expected(list(held.values()), one)[one.offset : one.offset + one.pagesize]
+                assert [shown.id for shown in selection.entries] == wanted
 
 
 def test_what_is_kept_of_one_query_is_no_answer_to_another() -> None:
@@ -141,7 +143,8 @@ def test_what_is_kept_of_one_query_is_no_answer_to_another() -> None:
         for search in ("demo", "demos", None) if sort not in RELEVANCE else ("demo", "demos"):
             for wanted in ((), ("x",), ("x", "y")):
                 asked = query(search=search, sort=sort, labels=wanted)
-                assert list(selector.select(store.view(CALLER), asked).ids) == expected(held, asked)
+                selection = selector.select(store.view(CALLER, wanted), asked)
+                assert [shown.id for shown in selection.entries] == expected(held, asked)
 
 
 class TestLabels:

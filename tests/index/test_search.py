@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segsvc.index.search import SearchIndex
 from tests.index import oracle
+from tests.index.named import Names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +24,9 @@ words = st.text(alphabet=LETTERS, min_size=1, max_size=10)
 names = st.lists(words, min_size=1, max_size=4).map(" ".join)
 
 
-def built(held: Mapping[str, str]) -> SearchIndex:
-    index = SearchIndex()
-    index.rebuild(held)
-    return index
-
-
 def ranked(search: str, *held: str) -> dict[str, int]:
     """Return the names that a search finds, with their ranks."""
-    return dict(built({name: name for name in held}).search(search))
+    return Names({name: name for name in held}).search(search)
 
 
 class Maker:
@@ -94,7 +88,7 @@ class Maker:
 def test_what_is_found_is_what_the_rules_say(seed: int) -> None:
     maker = Maker(seed)
     held = maker.names()
-    index = built(held)
+    index = Names(held)
     for search in [maker.search(held) for _ in range(8)]:
         assert index.search(search) == oracle.search(held, search), search
 
@@ -105,19 +99,19 @@ def test_what_is_found_is_what_the_rules_say(seed: int) -> None:
     search=st.text(alphabet="+-\u0301 ", min_size=1, max_size=4).filter(lambda text: bool(text.strip())),
 )
 def test_a_search_of_signs_finds_names_that_hold_it(held: dict[str, str], search: str) -> None:
-    assert built(held).search(search) == oracle.search(held, search)
+    assert Names(held).search(search) == oracle.search(held, search)
 
 
 @settings(deadline=None)
 @given(search=st.text(min_size=1, max_size=20), held=st.dictionaries(st.uuids().map(str), st.text(max_size=20)))
 def test_any_text_may_be_searched_in_any_names(search: str, held: dict[str, str]) -> None:
-    assert built(held).search(search).keys() <= held.keys()
+    assert Names(held).search(search).keys() <= held.keys()
 
 
 @settings(deadline=None)
 @given(name=st.text(min_size=1, max_size=30).filter(lambda text: any(map(str.isalnum, text))))
 def test_every_name_is_found_by_itself(name: str) -> None:
-    assert built({"demo": name}).search(name) == {"demo": 0}
+    assert Names({"demo": name}).search(name) == {"demo": 0}
 
 
 class TestRanks:
@@ -166,7 +160,7 @@ def test_where_the_rules_end(search: str, found: list[str], not_found: list[str]
 
 
 def test_a_name_of_a_great_many_words_does_not_stop_the_service() -> None:
-    index = built({"long": "a " * 100_000, "demo": "Ab"})
+    index = Names({"long": "a " * 100_000, "demo": "Ab"})
     assert index.search("ab") == {"demo": 0}
     assert index.search("a" * 128) == {"long": 1}
 
@@ -178,7 +172,7 @@ def test_a_name_of_a_great_many_words_does_not_stop_the_service() -> None:
 )
 def test_a_search_of_many_words_costs_no_more_than_it_must(search: str, found: int) -> None:
     names = ["".join(letters) for letters in product("abcde", repeat=5)]
-    index = built({name: name for name in names})
+    index = Names({name: name for name in names})
 
     def seconds(text: str) -> float:
         # of the processor, the best of three: others may run on it as well
@@ -193,10 +187,22 @@ def test_a_search_of_many_words_costs_no_more_than_it_must(search: str, found: i
     assert seconds(search) < 6 * seconds(search.split(maxsplit=1)[0])
 
 
+def test_words_that_no_name_has_any_more_are_forgotten_in_time() -> None:
+    changed = Names({"kept": "Kept Demo"})
+    for number in range(5_000):
+        changed.put("changing", f"Demo {number:05}")
+    assert len(changed.index._vocabulary) < 3_000
+    assert changed.search("demo") == {"kept": 0, "changing": 0}
+    assert changed.search("04999") == {"changing": 0}
+    assert changed.search("04998") == changed.search("00001") == {}
+    changed.put("again", "00001")
+    assert changed.search("00001") == {"again": 0}
+
+
 @settings(deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from("abcd"), st.none() | names)), search=words)
 def test_changes_lead_where_building_anew_does(changes: list[tuple[str, str | None]], search: str) -> None:
-    changed = SearchIndex()
+    changed = Names()
     held: dict[str, str] = {}
     for segment_id, name in changes:
         if name is None:
@@ -205,7 +211,4 @@ def test_changes_lead_where_building_anew_does(changes: list[tuple[str, str | No
         else:
             changed.put(segment_id, name)
             held[segment_id] = name
-        assert changed.search(search) == built(held).search(search) == oracle.search(held, search)
-    changed.rebuild({"e": "Demo"})
-    assert changed.search("demo") == {"e": 0}
-    assert changed.search(search) == oracle.search({"e": "Demo"}, search)
+        assert changed.search(search) == Names(held).search(search) == oracle.search(held, search)

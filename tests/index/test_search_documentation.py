@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segsvc.index.search import SearchIndex
+from tests.index.named import Names
 
 PAGE = Path(__file__).parents[2] / "docs" / "search.md"
 
@@ -38,13 +38,9 @@ def test_every_table_is_known() -> None:
 def test_a_search_finds_what_the_page_says(row: list[str]) -> None:
     [search], found, not_found = map(quoted, row[:3])
     assert not_found, "an example must have an end"
-    index = SearchIndex()
-    index.rebuild({name: name for name in found + not_found})
-    assert index.search(search).keys() == set(found)
+    assert Names({name: name for name in found + not_found}).search(search).keys() == set(found)
 
 
 @pytest.mark.parametrize(("points", "way", "search", "name"), POINTS)
 def test_a_name_has_the_points_that_the_page_says(points: str, way: str, search: str, name: str) -> None:
-    index = SearchIndex()
-    index.put("demo", *quoted(name))
-    assert index.search(*quoted(search)) == {"demo": int(points)}, way
+    assert Names({"demo": quoted(name)[0]}).search(*quoted(search)) == {"demo": int(points)}, way

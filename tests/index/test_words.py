@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segsvc.index.words import edits_allowed, fold, words
+from segsvc.index.words import edits_allowed, fold, words, words_and_signs
 from tests.index.oracle import distance
 
 relaxed = settings(deadline=None)
@@ -83,6 +83,15 @@ def test_words_are_runs_of_letters_and_digits(text: str, expected: tuple[str, ..
 def test_words_are_made_of_letters_and_digits_alone(text: str) -> None:
     assert all(word.isalnum() for word in words(text))
     assert "".join(words(text)) == "".join(character for character in fold(text) if character.isalnum())
+
+
+@relaxed
+@given(text=st.text() | st.text(alphabet="aÄ1²-_. \t\u2003"))
+def test_a_text_is_its_words_and_what_is_between_them(text: str) -> None:
+    known, signs = words_and_signs(text)
+    assert tuple(known) == words(text)
+    assert all(sign in fold(text) and not sign.isspace() for sign in signs)
+    assert {c for sign in signs for c in sign} - {" "} >= {c for c in fold(text) if not (c.isalnum() or c.isspace())}
 
 
 @pytest.mark.parametrize(

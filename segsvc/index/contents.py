@@ -1,0 +1,107 @@
+"""All that is known of the segments shown, but for orders and views: what a relist makes anew and swaps in whole."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segsvc.index.classes import Classes
+from segsvc.index.entry import Entry
+from segsvc.index.postings import Postings
+from segsvc.index.search import SearchIndex
+from segsvc.index.slotlist import SlotArray
+from segsvc.index.slots import Slots
+
+
+@dataclass(slots=True)
+class Change:
+    """What became of one segment. Where there is no entry before or after, there is no class."""
+
+    slot: int
+    before: Entry | None
+    after: Entry | None
+    class_before: int = -1
+    class_after: int = -1
+    begins: bool = False
+    """Whether the class after has this segment only."""
+    ends: bool = False
+    """Whether the class before has none left, and its number is free."""
+    shows: bool = True
+    """Whether readers may see a difference."""
+
+
+class Contents:
+    """Segments by slot, their classes, their labels, and the words of their names."""
+
+    def __init__(self) -> None:
+        self.slots = Slots()
+        self.classes = Classes()
+        self.labels: Postings[str] = Postings("i")
+        """Slots by label."""
+        self.names = SearchIndex()
+
+    def add(self, entry: Entry) -> int:
+        """Take in a segment whose id is new; return its slot."""
+        name = entry.display_name
+        slot = self.slots.add(entry, name, class_=self.classes.join(entry.roles.readers))
+        for label in entry.labels:
+            self.labels.add(label, slot)
+        self.names.put(slot, name)
+        return slot
+
+    def put(self, entry: Entry) -> Change:
+        """Take in a segment, or a new state of one."""
+        slot = self.slots.find(entry.id)
+        if slot is None:
+            slot = self.add(entry)
+            class_ = self.slots.classes[slot]
+            return Change(slot, None, entry, class_after=class_, begins=self.classes.counts[class_] == 1)
+        before, class_before = self.slots.entries[slot], self.slots.classes[slot]
+        if before.body == entry.body:  # a new version that shows nothing new, such as the operator's report on a run
+            self.slots.entries[slot] = entry
+            return Change(slot, before, entry, class_before, class_before, shows=False)
+        class_after = self.classes.join(entry.roles.readers)
+        begins = self.classes.counts[class_after] == 1
+        self.classes.leave(class_before)
+        name_before, name = before.display_name, entry.display_name
+        self.slots.replace(slot, entry, name, class_=class_after)
+        if before.labels != entry.labels:
+            for label in before.labels:
+                self.labels.remove(label, slot)
+            for label in entry.labels:
+                self.labels.add(label, slot)
+        if name_before != name:
+            self.names.remove(slot, name_before)
+            self.names.put(slot, name)
+        ends = not self.classes.counts[class_before]
+        return Change(slot, before, entry, class_before, class_after, begins, ends)
+
+    def remove(self, segment_id: str) -> Change | None:
+        """Forget a segment, where it is known."""
+        slot = self.slots.find(segment_id)
+        if slot is None:
+            return None
+        before, class_ = self.slots.entries[slot], self.slots.classes[slot]
+        self.slots.remove(segment_id)
+        self.classes.leave(class_)
+        for label in before.labels:
+            self.labels.remove(label, slot)
+        self.names.remove(slot, before.display_name)
+        return Change(slot, before, None, class_before=class_, ends=not self.classes.counts[class_])
+
+    def in_classes(self, flags: bytearray, slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
+        """Tell of each slot whether its segment is in a class that is flagged."""
+        numbers = np.frombuffer(self.slots.classes, np.uint32).take(slots)
+        return np.frombuffer(flags, np.bool_).take(numbers, mode="clip")  # none is too high, but this mode is quicker
+
+    def labelled(self, flags: bytearray, labels: tuple[str, ...]) -> SlotArray:
+        """Return the slots, upwards, of the segments that have all of these labels, in the classes that are flagged."""
+        held = [self.labels.get(label) for label in labels]
+        rarest, *others = sorted((np.frombuffer(slots or b"", np.int32) for slots in held), key=len)
+        found = rarest.compress(self.in_classes(flags, rarest))
+        for slots in others:
+            has_label = np.zeros(self.slots.capacity, np.bool_)
+            has_label[slots] = True
+            found = found.compress(has_label.take(found))
+        return found

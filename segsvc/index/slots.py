@@ -1,0 +1,102 @@
+"""The segments by slot: a small number that stands for a segment in all arrays of the index.
+
+A list of the whole namespace comes in the order of ids, and so slots are given out: arrays in that order are then read
+from front to back. A slot that became free is given out again. What orders need to know of each segment stands in
+columns, so that none has to be looked for in a hundred thousand bodies at once.
+"""
+
+from array import array
+from collections.abc import KeysView
+
+from segsvc.domain.segment import Roles
+from segsvc.index.entry import Entry, Version
+
+PREFIX = 32
+"""How many bytes of a display name are at hand for sorting."""
+
+_FREE = Entry("", Version("", 0), Roles(), (), b"")
+
+
+class Slots:
+    """Entries and columns by slot. Columns of a free slot say nothing."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.classes = array("I")
+        """Numbers of `segsvc.index.classes.Classes`."""
+        self.created = array("q")
+        self.modified = array("q")
+        """Both as `instant` has it."""
+        self.prefixes = bytearray()
+        """As `prefix` has it."""
+        self._slots: dict[str, int] = {}
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        """Return the number of segments."""
+        return len(self._slots)
+
+    @property
+    def ids(self) -> KeysView[str]:
+        """The ids of all segments, in no order."""
+        return self._slots.keys()
+
+    @property
+    def capacity(self) -> int:
+        """How many slots there are, the free ones included."""
+        return len(self.entries)
+
+    def find(self, segment_id: str) -> int | None:
+        """Return the slot of a segment, or None."""
+        return self._slots.get(segment_id)
+
+    def get(self, segment_id: str) -> Entry | None:
+        """Return a segment, or None."""
+        slot = self._slots.get(segment_id)
+        return None if slot is None else self.entries[slot]
+
+    def add(self, entry: Entry, name: str, *, class_: int) -> int:
+        """Take in a segment whose id is new, and its display name; return its slot."""
+        if self._free:
+            slot = self._free.pop()
+            self._slots[entry.id] = slot
+            self.replace(slot, entry, name, class_=class_)
+            return slot
+        slot = self._slots[entry.id] = len(self.entries)
+        self.entries.append(entry)
+        self.classes.append(class_)
+        self.created.append(instant(entry.created_at))
+        self.modified.append(instant(entry.modified_at))
+        self.prefixes += prefix(name)
+        return slot
+
+    def replace(self, slot: int, entry: Entry, name: str, *, class_: int) -> None:
+        """Take in a segment's new state."""
+        self.entries[slot] = entry
+        self.classes[slot] = class_
+        self.created[slot] = instant(entry.created_at)
+        self.modified[slot] = instant(entry.modified_at)
+        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(name)
+
+    def remove(self, segment_id: str) -> int:
+        """Forget a segment; return the slot that it had."""
+        slot = self._slots.pop(segment_id)
+        self.entries[slot] = _FREE
+        self._free.append(slot)
+        return slot
+
+
+def instant(timestamp: str) -> int:
+    """Return a number for a timestamp that is greater for a later one; least for an empty one."""
+    return int(timestamp.encode().translate(None, b"-T:.")) if timestamp else -1
+
+
+def prefix(name: str) -> bytes:
+    """Return the first bytes of a name, always as many. UTF-8 sorts as code points do.
+
+    The last is 0 if they are all of it, and 1 if there may be another name with the same.
+    """
+    text = name.encode()
+    if len(text) >= PREFIX or b"\0" in text:
+        return text[: PREFIX - 1].ljust(PREFIX - 1, b"\0") + b"\1"
+    return text.ljust(PREFIX, b"\0")
