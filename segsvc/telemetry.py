@@ -1,10 +1,14 @@
 """What operators see: metrics, log set-up and trace ids. Imports nothing of segsvc."""
 
+import asyncio
+import atexit
 import logging
+import random
 import re
-import secrets
 import sys
-from typing import Any
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -20,6 +24,12 @@ LOG_FORMATS = ("json", "console")
 _TRACEPARENT = re.compile(
     r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )
+_draws = random.Random()  # noqa: S311 (a trace id is no secret)
+
+TRACE: ContextVar[str] = ContextVar("trace")
+"""The trace id of the request that is being answered; each has a context of its own."""
+CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
+"""The name of who sent it, once that is known."""
 
 
 class Metrics:
@@ -37,6 +47,7 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
+        self._requests_by_label: dict[tuple[str, str, int], Histogram] = {}
         self.cluster_requests = Histogram(
             "segsvc_cluster_request_duration_seconds",
             "Calls to the Kubernetes API, by verb and outcome (ok, or the error's name)",
@@ -75,11 +86,77 @@ class Metrics:
             "segsvc_key_fetches", "Fetches of the token issuer's keys, by outcome", ["outcome"], registry=self.registry
         )
 
+    def observe_request(self, method: str, route: str, *, status: int, seconds: float) -> None:
+        """Count a request to the API. There are few methods, routes and statuses: finding a series costs most."""
+        label = (method, route, status)
+        series = self._requests_by_label.get(label)
+        if series is None:
+            series = self._requests_by_label[label] = self.requests.labels(*label)
+        series.observe(seconds)
+
 
 def trace_id(traceparent: str | None) -> str:
     """Return the trace id of a ``traceparent`` header, or a new one where there is none that is valid."""
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    return match[1] if match else secrets.token_hex(16)
+    return match[1] if match else f"{_draws.getrandbits(128) or 1:032x}"
+
+
+class RequestLog:
+    """The line that each request leaves: an event of structlog's, at a small part of its cost where the format is JSON.
+
+    Lines of one turn of the event loop are written together at its end, or before any other line.
+    """
+
+    def __init__(self) -> None:
+        self.enabled = True
+        self._stream: TextIO | None = None
+        self._pending: list[bytes] = []
+
+    def configure(self, stream: TextIO | None, *, enabled: bool) -> None:
+        """Write JSON to a stream, or let structlog do it in its way where there is none."""
+        self.flush()
+        self._stream, self.enabled = stream, enabled
+
+    def line(self, fields: dict[str, Any]) -> None:
+        """Write a line, unless the level leaves it out."""
+        if not self.enabled:
+            return
+        if self._stream is None:
+            structlog.get_logger().info("request", **fields)
+            return
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self.flush)
+        fields["event"], fields["level"], fields["timestamp"] = "request", "info", datetime.now(UTC)
+        self._pending.append(orjson.dumps(fields, option=_LINE))
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._pending and self._stream is not None:
+            lines = b"".join(self._pending)
+            self._pending.clear()
+            self._stream.write(lines.decode())
+            self._stream.flush()
+
+
+_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
+
+request_log = RequestLog()
+"""The process's own, as structlog's configuration is; `configure_logging` sets both up."""
+atexit.register(request_log.flush)
+
+
+class _Stream:
+    """A stream for structlog that keeps its lines behind the requests' pending ones."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        request_log.flush()
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def configure_logging(level: str, format_: str) -> None:
@@ -91,7 +168,7 @@ def configure_logging(level: str, format_: str) -> None:
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _add_trace_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -108,9 +185,10 @@ def configure_logging(level: str, format_: str) -> None:
     structlog.configure(
         processors=[*shared, *render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Stream(sys.stderr)),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
+    request_log.configure(None if format_ == "console" else sys.stderr, enabled=threshold <= logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip_meta, *render])
@@ -122,6 +200,13 @@ def configure_logging(level: str, format_: str) -> None:
 def audit_logger() -> Any:
     """Return a logger whose lines are in the log at whatever level."""
     return structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
+
+
+def _add_trace_id(_logger: Any, _method: str, event: Any) -> Any:
+    trace = TRACE.get(None)
+    if trace is not None:
+        event.setdefault("trace_id", trace)
+    return event
 
 
 def _strip_meta(logger: Any, method: str, event: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from aiohttp import web
 
-from segsvc.web.handlers import Api, Handlers
-from segsvc.web.middleware import answering, cors, observing
-
-EXPOSED_HEADERS = (
-    "Allow, ETag, Link, Location, Retry-After, WWW-Authenticate, X-Index-Age, X-Revision, X-Total-Count, X-Trace-Id"
-)
-"""What a browser's script may read beside the body."""
+from segsvc.web.api import Api
+from segsvc.web.cors import Cors
+from segsvc.web.handlers import Handlers
+from segsvc.web.reads import Reads
+from segsvc.web.representation import VARY
+from segsvc.web.server import AT_ONCE
+from segsvc.web.surroundings import ITEM, LIST, Surroundings
 
 MAX_HEADER = 64 * 1024
 """How many bytes a request's header field may have: tokens with many roles are long."""
@@ -16,14 +16,16 @@ MAX_HEADER = 64 * 1024
 
 def create_application(api: Api) -> web.Application:
     """Build the application; it starts and ends nothing, its collaborators are up and running."""
-    middlewares = [observing(api.metrics), answering]
-    if api.cors_origins:
-        middlewares.insert(1, cors(api.cors_origins, EXPOSED_HEADERS))  # around errors too: scripts must see them
-    application = web.Application(middlewares=middlewares)
-    handlers = Handlers(api)
-    segments = application.router.add_resource("/segments")
-    segment = application.router.add_resource("/segments/{id}")
-    for resource, reader in ((segments, handlers.list), (segment, handlers.read)):
+    cors = Cors(api.cors_origins)
+    surroundings = Surroundings(api.metrics, cors)
+    common = {"Cache-Control": "private, no-cache", "Vary": f"{VARY}, Origin" if cors.varies else VARY}
+    reads = Reads(api, surroundings, common)
+    handlers = Handlers(api, reads)
+    application = web.Application(middlewares=[surroundings.middleware()])
+    application[AT_ONCE] = reads.at_once
+    segments = application.router.add_resource(LIST)
+    segment = application.router.add_resource(ITEM)
+    for resource, reader in ((segments, reads.list), (segment, reads.read)):
         resource.add_route("GET", reader)
         resource.add_route("HEAD", reader)
         resource.add_route("POST", handlers.create)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
+from multidict import MultiMapping
 
 from segsvc.service import Precondition
 from segsvc.web.errors import HttpError, bad_header, echo
@@ -24,9 +25,9 @@ def entity_tag(digest: bytes, suffix: str = "") -> str:
     return f'"{digest.hex()}{suffix}"'
 
 
-def not_modified(request: web.BaseRequest, digest: bytes) -> bool:
-    """Tell whether If-None-Match names what the caller would get. A malformed header names nothing."""
-    asked = _read(request.headers.getall(hdrs.IF_NONE_MATCH, []))
+def not_modified(headers: MultiMapping[str], digest: bytes) -> bool:
+    """Tell whether a request's If-None-Match names what the caller would get. A malformed header names nothing."""
+    asked = _read(headers.getall(hdrs.IF_NONE_MATCH, []))
     # compares weakly: a tag is as good with W/ as without
     return asked is not None and (asked.any or digest.hex() in asked.strong | asked.weak)
 

@@ -1,21 +1,35 @@
-"""Where a request carries its token."""
+"""Where a request carries its token, and whose that is."""
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+from multidict import MultiMapping, istr
 
 from segsvc.auth.errors import TokenInvalid
+from segsvc.auth.principal import Principal
+from segsvc.telemetry import CALLER
+from segsvc.web.api import Verifier
 from segsvc.web.errors import TokenMissing
 
-AUTHENTICATION = "Authentication"
+AUTHENTICATION = istr("Authentication")
 """The header's name in the API's specification; read where there is no Authorization."""
 
 _SCHEME = "bearer"
 
 
-def bearer_token(request: web.BaseRequest) -> str:
+async def authenticated(headers: MultiMapping[str], verifier: Verifier) -> Principal:
+    """Return who sends a request with these headers. Raises TokenMissing, TokenInvalid, KeysUnavailable."""
+    token = bearer_token(headers)
+    principal = verifier.cached(token)
+    if principal is None:
+        principal = await verifier.verify(token)
+    CALLER.set(principal.name)
+    return principal
+
+
+def bearer_token(headers: MultiMapping[str]) -> str:
     """Return the request's token (RFC 6750, section 2.1). Raises TokenMissing, TokenInvalid."""
-    values = request.headers.getall(hdrs.AUTHORIZATION, [])
+    values = headers.getall(hdrs.AUTHORIZATION, [])
     bare_allowed = not values
-    values = values or request.headers.getall(AUTHENTICATION, [])
+    values = values or headers.getall(AUTHENTICATION, [])
     if not values:
         raise TokenMissing
     if len(values) > 1:

@@ -131,7 +131,7 @@ def from_exception(error: Exception) -> HttpError:  # noqa: PLR0911, PLR0912 (a 
 
 def echo(text: str) -> str:
     """Return a caller's text short enough, and fit, to be repeated in an answer."""
-    fit = text.encode("utf-8", "replace").decode()
+    fit = text if text.isascii() else text.encode("utf-8", "replace").decode()
     return fit if len(fit) <= MAX_ECHO else fit[:MAX_ECHO] + "..."
 
 

@@ -5,17 +5,52 @@ lead other callers astray.
 """
 
 import re
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import MultiMapping, istr
 
+from segsvc.index.lru import LruCache
 from segsvc.web.errors import bad_header, echo
 from segsvc.web.params import ListRequest
 
+MAX_KNOWN = 1024
+"""How many ways to tell an address are remembered, of `MAX_LENGTH` bytes each."""
+MAX_LENGTH = 1024
+
 _HOST = re.compile(r"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?", re.ASCII)
+_FORWARDED = (hdrs.FORWARDED, *(istr(f"X-Forwarded-{part}") for part in ("Host", "Proto", "Port", "Prefix")))
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class Addresses:
+    """The addresses that callers use, worked out once for each way in which they are told."""
+
+    def __init__(self, trusted_hosts: frozenset[str]) -> None:
+        self._trusted_hosts = trusted_hosts
+        self._known: LruCache[Hashable, str] = LruCache(MAX_KNOWN)
+
+    def known(self, headers: MultiMapping[str]) -> str | None:
+        """Return the address that a request with these headers uses, if it has been worked out before."""
+        return self._known.get(self._told(headers))
+
+    def base(self, request: web.BaseRequest) -> str:
+        """Return what `base_url` does."""
+        told = self._told(request.headers)
+        base = self._known.get(told)
+        if base is None:
+            base = base_url(request, self._trusted_hosts)
+            if len(str(told)) <= MAX_LENGTH:
+                self._known.put(told, base)
+        return base
+
+    def _told(self, headers: MultiMapping[str]) -> Hashable:
+        host = headers.get(hdrs.HOST)
+        return (host, *[tuple(headers.getall(name, ())) for name in _FORWARDED]) if self._trusted_hosts else host
 
 
 def base_url(request: web.BaseRequest, trusted_hosts: frozenset[str]) -> str:
@@ -44,8 +79,7 @@ def item_url(base: str, segment_id: str) -> str:
     return f"{base}/segments/{segment_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class PageLinks:
+class PageLinks(NamedTuple):
     """The addresses of a page and its neighbours; ``prev`` and ``next`` are None where there is none."""
 
     self: str
@@ -56,26 +90,24 @@ class PageLinks:
 
     def header(self) -> str:
         """Write the Link header (RFC 8288)."""
-        relations = {"first": self.first, "prev": self.prev, "next": self.next, "last": self.last}
-        return ", ".join(f'<{url}>; rel="{relation}"' for relation, url in relations.items() if url is not None)
+        relations = (("first", self.first), ("prev", self.prev), ("next", self.next), ("last", self.last))
+        return ", ".join([f'<{url}>; rel="{relation}"' for relation, url in relations if url is not None])
 
 
 def page_links(base: str, asked: ListRequest, total: int) -> PageLinks:
     """Return the links of a page of ``total`` segments."""
-    query = asked.query
-    given = [("search", asked.search), ("sort", query.sort), *(("label", label) for label in query.labels)]
-    filters = "".join(f"&{name}={quote(text, safe='')}" for name, text in given if text is not None)
-
-    def at(offset: int) -> str:
-        return f"{base}/segments?offset={offset}&pagesize={query.pagesize}{filters}"
-
-    last = (max(total, 1) - 1) // query.pagesize * query.pagesize
+    offset, pagesize, search, sort, labels = asked.key
+    start, end = f"{base}/segments?offset=", f"&pagesize={pagesize}"
+    if search is not None or sort is not None or labels:
+        given = [("search", search), ("sort", sort), *(("label", label) for label in labels)]
+        end += "".join([f"&{name}={quote(text, safe='')}" for name, text in given if text is not None])
+    last = (max(total, 1) - 1) // pagesize * pagesize
     return PageLinks(
-        self=at(query.offset) + "&action=self",
-        first=at(0),
-        prev=at(max(0, min(query.offset - query.pagesize, last))) if query.offset else None,
-        next=at(query.offset + query.pagesize) if query.offset + query.pagesize < total else None,
-        last=at(last),
+        self=f"{start}{offset}{end}&action=self",
+        first=f"{start}0{end}",
+        prev=f"{start}{max(0, min(offset - pagesize, last))}{end}" if offset else None,
+        next=f"{start}{offset + pagesize}{end}" if offset + pagesize < total else None,
+        last=f"{start}{last}{end}",
     )
 
 

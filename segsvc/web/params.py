@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from multidict import MultiMapping
 
@@ -18,17 +19,21 @@ MAX_NUMBER = 10**18 - 1
 _MAX_DIGITS = 100  # nobody means a longer one
 
 
-@dataclass(frozen=True, slots=True)
-class ListRequest:
+class ListRequest(NamedTuple):
     """The parameters of a list. ``search`` is as the caller gave it, even blank; the query's is None then."""
 
     query: Query
     search: str | None
     min_revision: int
 
+    @property
+    def key(self) -> tuple[int, int, str | None, str | None, tuple[str, ...]]:
+        """What of it tells one answer from another: offset, pagesize, search, sort, labels."""
+        query = self.query
+        return (query.offset, query.pagesize, self.search, query.sort, query.labels)
 
-@dataclass(frozen=True, slots=True)
-class ItemRequest:
+
+class ItemRequest(NamedTuple):
     """The parameters of a read."""
 
     export: bool
@@ -88,16 +93,19 @@ class _Reader:
     """Reads parameters, collects problems, and knows at the end which parameters nobody asked for."""
 
     def __init__(self, given: MultiMapping[str]) -> None:
-        self._given = given
-        self._known = {"action"}  # stands in our own links; accepted and ignored
+        self._unread: dict[str, list[str]] = {}
+        for name, value in given.items():
+            self._unread.setdefault(name, []).append(value)
+        self._unread.pop("action", None)  # stands in our own links; accepted and ignored
+        self._known = ["action"]
         self._problems: list[Problem] = []
 
     def problem(self, name: str, reason: str) -> None:
         self._problems.append(Problem(name, reason))
 
     def texts(self, name: str) -> list[str]:
-        self._known.add(name)
-        return self._given.getall(name, [])
+        self._known.append(name)
+        return self._unread.pop(name, [])
 
     def text(self, name: str) -> str | None:
         values = self.texts(name)
@@ -133,8 +141,8 @@ class _Reader:
 
     def finish(self) -> None:
         """Report what is wrong. Names that begin with ``_`` are for caches and gateways and none of our business."""
-        for name in dict.fromkeys(self._given.keys()):
-            if name not in self._known and not name.startswith("_"):
+        for name in self._unread:
+            if not name.startswith("_"):
                 self.problem(echo(name), f"is unknown{did_you_mean(name, sorted(self._known))}")
         if self._problems:
             raise InvalidParameters(self._problems)

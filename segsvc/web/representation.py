@@ -1,4 +1,4 @@
-"""Answers as bytes: a body in one encoding with the headers that belong to it, ready to be sent any number of times."""
+"""What an answer says: a body in one encoding, and the headers that belong to it."""
 
 import re
 import zlib
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from aiohttp import hdrs
+from multidict import MultiMapping
 
-from segsvc.web.conditional import entity_tag, not_modified
+from segsvc.web.conditional import entity_tag
 
 COMPRESS_OVER = 1024
 """Bodies of more bytes than this are compressed where the caller accepts it."""
@@ -29,11 +29,6 @@ class Representation:
     headers: Mapping[str, str] = field(default_factory=dict)
     digest: bytes | None = None
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes to keep."""
-        return len(self.body) + 1024
-
 
 def represent(
     body: bytes, *, gzip: bool, digest: bytes | None = None, headers: Mapping[str, str] | None = None
@@ -50,20 +45,14 @@ def represent(
     return Representation(body, whole, digest)
 
 
-def respond(request: web.BaseRequest, form: Representation, headers: Mapping[str, str]) -> web.Response:
-    """Answer a GET or HEAD with a representation and more headers; 304 where the caller has it already."""
-    whole = CIMultiDict(form.headers)
-    whole.update(headers)
-    if form.digest is not None and not_modified(request, form.digest):
-        for name in (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING):
-            whole.pop(name, None)
-        return web.Response(status=304, headers=whole)
-    return web.Response(body=form.body, headers=whole)
+def accepts_gzip(headers: MultiMapping[str]) -> bool:
+    """Tell whether a request's Accept-Encoding (RFC 9110, section 12.5.3) lets an answer be compressed with gzip."""
+    accepted = headers.get(hdrs.ACCEPT_ENCODING)
+    return accepted is not None and _gzip_in(accepted)
 
 
 @lru_cache(maxsize=256)
-def accepts_gzip(accept_encoding: str) -> bool:
-    """Tell whether an Accept-Encoding header (RFC 9110, section 12.5.3) lets an answer be compressed with gzip."""
+def _gzip_in(accept_encoding: str) -> bool:
     weights = {
         match[1].lower(): float(match[2] or 1)
         for match in map(_ACCEPTED.fullmatch, accept_encoding.split(","))

@@ -1,24 +1,37 @@
-"""What runs an application: aiohttp's runner, but for requests that are refused before the application sees them.
+"""What runs an application: aiohttp's runner, but for requests that are answered before the application sees them.
 
-Those never reach its middlewares. Here they get an error object as everyone else does, and a line in the log; neither
-repeats any of what was sent, for that may be a token.
+Those that are refused never reach its middlewares. Here they get an error object as everyone else does, and a line in
+the log; neither repeats any of what was sent, for that may be a token. What needs no waiting is answered in
+the turn of the loop in which it came in.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 
 from segsvc.telemetry import trace_id
 from segsvc.web.errors import HttpError, bad_header, unexpected
 
 TRACE_HEADER = "X-Trace-Id"
 
+AtOnce = Callable[[RawRequestMessage, str | None], bytes | None]
+AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
+"""What of an application answers requests without waiting for anything: message and caller's address to answer.
+
+None leaves the request to the application, which is where all that is wrong is told. Must not raise.
+"""
+
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
 _log = structlog.get_logger()
+
+
+_NOTHING: Any = ((), False, b"")
 
 
 class HeadTooLarge(HttpProcessingError):
@@ -38,20 +51,49 @@ class Runner(web.AppRunner):
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
         handler = _guarded(made.request_handler)
-        return _Server(handler, request_factory=made.request_factory, **{**self._kwargs, "auto_decompress": False})
+        return _Server(
+            handler,
+            at_once=self.app.get(AT_ONCE),
+            request_factory=made.request_factory,
+            **{**self._kwargs, "auto_decompress": False},
+        )
 
 
 class _Server(web.Server):
+    def __init__(self, handler: Any, *, at_once: AtOnce | None, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self.at_once = at_once
+
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ()
+    __slots__ = ("_at_once",)
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._parser = _BoundedParser(self._parser)  # type: ignore[assignment]
+    def __init__(self, server: _Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._at_once = server.at_once
+        self._parser = _BoundedParser(self._parser, self._answered)  # type: ignore[assignment]
+
+    def _answered(self, message: RawRequestMessage) -> bool:
+        """Answer a request in the turn of the loop in which it came in, if all that this takes is at hand.
+
+        aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
+        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow.
+        """
+        waiter = self._waiter
+        if self._at_once is None or waiter is None or waiter.done() or self._messages or self._paused:
+            return False
+        if message.should_close or message.version != HttpVersion11 or self.transport is None:
+            return False
+        peer = self.peername
+        answer = self._at_once(message, peer[0] if isinstance(peer, tuple) else peer)
+        if answer is None:
+            return False
+        self.transport.write(answer)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""
@@ -106,27 +148,45 @@ class _BoundedParser:
     trailers.
     """
 
-    def __init__(self, parser: Any) -> None:
+    __slots__ = ("_answered", "_held", "_parser", "_payload", "_read", "message_consumed")
+
+    def __init__(self, parser: Any, answered: Callable[[RawRequestMessage], bool]) -> None:
         self._parser = parser
+        self._answered = answered
         self._payload: Any = EMPTY_PAYLOAD
         self._read = 0
         self._held = 0
+        self.message_consumed = parser.message_consumed  # asked for with each request
 
     def feed_data(self, data: bytes) -> Any:
-        """Do as aiohttp's does. Raises HttpProcessingError."""
+        """Do as aiohttp's does, but keep a request that has been answered already. Raises HttpProcessingError."""
         if self._held > MAX_HEAD:
             raise HeadTooLarge
-        messages, upgraded, tail = self._parser.feed_data(data)
+        fed = self._parser.feed_data(data)
+        messages, upgraded, _ = fed
         if messages:
+            message, payload = messages[0]
+            if (
+                len(messages) == 1
+                and payload is EMPTY_PAYLOAD
+                and not upgraded
+                and self._held + len(data) <= MAX_HEAD
+                and self._answered(message)
+            ):
+                self.message_consumed()
+                self._held = 0
+                return _NOTHING
             self._payload = messages[-1][1]
+            self._held, self._read = 0, self._payload.total_bytes
+            return fed
         read = self._payload.total_bytes
-        self._held = 0 if messages or read != self._read else self._held + len(data)
+        self._held = 0 if read != self._read else self._held + len(data)
         self._read = read
         if self._held > MAX_HEAD:
             if not self._payload.is_eof():
                 self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
             raise HeadTooLarge
-        return messages, upgraded, tail
+        return fed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)

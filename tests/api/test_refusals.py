@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from segsvc.web.middleware import LOGGED_PARAMETERS
+from segsvc.web.surroundings import LOGGED_PARAMETERS
 from tests.api.bodies import body, unique
 from tests.api.client import raw, request_bytes
 from tests.api.test_process import ONE_CLUSTER, serving, settings

@@ -7,8 +7,8 @@ from aiohttp import web
 from segsvc.index.store import SegmentStore
 from segsvc.service import SegmentService
 from segsvc.telemetry import Metrics
+from segsvc.web.api import Api
 from segsvc.web.application import create_application
-from segsvc.web.handlers import Api
 
 
 class Fresh:

@@ -1,0 +1,237 @@
+"""Reads: lists and single segments, from a request to bytes that are ready to be sent.
+
+Polls come by the thousand and ask for the same. So each step is done once and its result kept: a path's parameters, the
+addresses that callers use, a rendered page or segment, compressed where that is wanted. A page is kept with the stamp
+of the view that it shows a part of. Once anything in the view has changed its segments are selected anew, and only if
+those are others, or other versions, is it rendered anew. All that is kept is bounded in bytes.
+
+`at_once` answers what needs no waiting: ordinary reads by callers whose token has been verified. It gives no other
+answers than the handlers do, and never an error: whatever is the matter, the handlers tell.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
+
+from segsvc.auth.errors import TokenInvalid
+from segsvc.auth.principal import Principal
+from segsvc.domain.errors import AccessDenied, InvalidParameters, SegmentNotFound
+from segsvc.index.entry import Entry
+from segsvc.index.lru import LruCache
+from segsvc.index.query import Query
+from segsvc.index.views import View
+from segsvc.service import existing
+from segsvc.web import render
+from segsvc.web.api import PATIENCE, Api
+from segsvc.web.credentials import authenticated, bearer_token
+from segsvc.web.errors import TokenMissing
+from segsvc.web.links import Addresses, page_links
+from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
+from segsvc.web.prepared import Prepared
+from segsvc.web.representation import Representation, accepts_gzip
+from segsvc.web.surroundings import ITEM, LIST, Shown, Surroundings, shown
+
+ANSWERS_BUDGET = 64 * 2**20
+"""How many bytes of rendered pages are kept; as many of single segments."""
+ASKED_ONCE = 1 << 14
+"""Of how many pages that are not kept it is known that they were asked for. A page is kept when asked for again: else
+whoever walks through all pages would push out those that are polled, and fill memory that is in no cache."""
+PATHS_BUDGET = 8 * 2**20
+"""How many bytes of paths with their parameters are kept."""
+
+_ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
+_PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
+
+
+@dataclass(slots=True)
+class _Page:
+    """A rendered page, and the stamp of the view that it was last held against."""
+
+    stamp: object
+    answer: Prepared
+
+
+class _Target(NamedTuple):
+    """What a path with its query stands for: a list, or a segment where there is an id."""
+
+    where: Shown
+    asked: ListRequest | ItemRequest
+    id: str = ""
+
+
+class Reads:
+    """Answers GET and HEAD of segments. ``headers`` are those that every answer to one carries."""
+
+    def __init__(self, api: Api, surroundings: Surroundings, headers: Mapping[str, str]) -> None:
+        self._api = api
+        self._service = api.service
+        self._surroundings = surroundings
+        self._headers = headers
+        self._addresses = Addresses(api.trusted_hosts)
+        self._targets: LruCache[str, _Target] = LruCache(PATHS_BUDGET, lambda target: len(target.where.path) * 4 + 2048)
+        self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
+        self._asked_once: LruCache[object, bool] = LruCache(ASKED_ONCE)
+        self._items: LruCache[object, Prepared] = LruCache(ANSWERS_BUDGET, lambda answer: answer.size)
+        self._searching = asyncio.Lock()
+        self._fresh = (-1, -1, b"")
+
+    # --- the handlers
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        """GET /segments."""
+        principal = await authenticated(request.headers, self._api.verifier)
+        asked = list_request(request.query, max_pagesize=self._api.max_pagesize)
+        base = self._addresses.base(request)
+        await self._service.reach(asked.min_revision, patience=PATIENCE)
+        gzip = accepts_gzip(request.headers)
+        view = self._service.view(principal, asked.query.labels)
+        page = self._page_at_hand(view, asked, base=base, gzip=gzip)
+        if page is None:
+            view = await self._searched(principal, asked)
+            page = self._page(view, asked, base=base, gzip=gzip)
+        return self.respond(request, page)
+
+    async def read(self, request: web.Request) -> web.StreamResponse:
+        """GET /segments/{id}."""
+        principal = await authenticated(request.headers, self._api.verifier)
+        asked = item_request(request.query)
+        base = self._addresses.base(request)
+        segment_id = existing(request.match_info["id"])
+        await self._service.reach(asked.min_revision, patience=PATIENCE)
+        entry = self._service.read(principal, segment_id)
+        return self.respond(request, self._item(entry, asked, base=base, gzip=accepts_gzip(request.headers)))
+
+    def prepared(self, form: Representation) -> Prepared:
+        """Write an answer out, with what every read's answer carries."""
+        return Prepared(form, self._headers)
+
+    def respond(self, request: web.BaseRequest, answer: Prepared) -> web.StreamResponse:
+        """Answer in aiohttp's way."""
+        age = int(self._api.reflection.age())
+        return answer.response(request, {"X-Revision": str(self._service.revision), "X-Index-Age": str(age)})
+
+    async def _searched(self, principal: Principal, asked: ListRequest) -> View:
+        """Search anew, and return the caller's view as it is then.
+
+        Searches wait for each other, and all callers who need none have their turn in between. Whoever waited for
+        one that asked for the same finds its result.
+        """
+        async with self._searching:
+            await asyncio.sleep(0)
+            view = self._service.view(principal, asked.query.labels)
+            self._service.select(view, asked.query)
+            return view
+
+    # --- without waiting
+
+    def at_once(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
+        """Return the whole answer to a read, or None where the handlers are to give it."""
+        began = perf_counter()
+        headers = message.headers
+        if message.method not in _READING or hdrs.EXPECT in headers:
+            return None
+        try:
+            principal = self._api.verifier.cached(bearer_token(headers))
+            base = self._addresses.known(headers)
+            if principal is None or base is None:
+                return None
+            target = self._target(message)
+            if not self._service.has_reached(target.asked.min_revision):
+                return None
+            answer = self._at_hand(target, principal, base=base, gzip=accepts_gzip(headers))
+        except (TokenMissing, TokenInvalid, InvalidParameters, SegmentNotFound, AccessDenied):
+            return None
+        if answer is None:
+            return None
+        trace, lines = self._surroundings.begin(headers)
+        status, written = answer.written(message.method, headers, self._freshness() + lines)
+        self._surroundings.leave_behind(
+            message.method,
+            target.where,
+            status=status,
+            seconds=perf_counter() - began,
+            caller=principal.name,
+            remote=remote,
+            trace=trace,
+        )
+        return written
+
+    def _at_hand(self, target: _Target, principal: Principal, *, base: str, gzip: bool) -> Prepared | None:
+        if isinstance(target.asked, ItemRequest):
+            entry = self._service.read(principal, target.id)
+            return self._item(entry, target.asked, base=base, gzip=gzip)
+        view = self._service.view(principal, target.asked.query.labels)
+        return self._page_at_hand(view, target.asked, base=base, gzip=gzip)
+
+    def _target(self, message: RawRequestMessage) -> _Target:
+        """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
+        path = message.path
+        known = self._targets.get(path)
+        if known is not None:
+            return known
+        page = _PAGE_LINK.fullmatch(path)
+        if page is not None and 0 < int(page[2]) <= self._api.max_pagesize:  # as our own links have it: most of all
+            offset, pagesize = page.groups()
+            asked = ListRequest(Query(int(offset), int(pagesize)), None, 0)
+            return _Target(Shown(LIST, LIST, {"offset": offset, "pagesize": pagesize}), asked)
+        plain = path.partition("?")[0]
+        query = message.url.query
+        if plain == LIST:
+            target = _Target(shown(LIST, plain, query), list_request(query, max_pagesize=self._api.max_pagesize))
+        else:
+            item = _ITEM.fullmatch(plain)
+            if item is None:
+                raise SegmentNotFound(plain)
+            target = _Target(shown(ITEM, plain, query), item_request(query), existing(item[1]))
+        self._targets.put(path, target)
+        return target
+
+    def _freshness(self) -> bytes:
+        """Write what is known only now: how far the index is, and how old."""
+        revision, age = self._service.revision, int(self._api.reflection.age())
+        if self._fresh[0] != revision or self._fresh[1] != age:
+            self._fresh = (revision, age, b"X-Revision: %d\r\nX-Index-Age: %d\r\n" % (revision, age))
+        return self._fresh[2]
+
+    # --- what is kept
+
+    def _page_at_hand(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+        """Return a page as it is now, or None where that takes a search."""
+        page = self._pages.get((view.key, asked.key, base, gzip))
+        if page is not None and page.stamp is view.stamp:
+            return page.answer
+        return self._page(view, asked, base=base, gzip=gzip) if self._service.at_hand(view, asked.query) else None
+
+    def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared:
+        """Return a page as it is now, rendered anew unless the one that is kept shows the same."""
+        selection = self._service.select(view, asked.query)
+        digest = render.page_digest(selection)
+        key = (view.key, asked.key, base, gzip)
+        page = self._pages.get(key)
+        if page is not None and page.answer.digest == digest:
+            page.stamp = view.stamp
+            return page.answer
+        links = page_links(base, asked, selection.total)
+        answer = self.prepared(render.page(selection, links, base=base, gzip=gzip, digest=digest))
+        if page is not None or self._asked_once.get(key):
+            self._pages.put(key, _Page(view.stamp, answer))
+        else:
+            self._asked_once.put(key, True)
+        return answer
+
+    def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared:
+        """Return a segment or its export, rendered unless it is kept."""
+        key = (entry, base, gzip, asked.export)
+        answer = self._items.get(key)
+        if answer is None:
+            form = render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
+            answer = self.prepared(form)
+            self._items.put(key, answer)
+        return answer

@@ -1,0 +1,198 @@
+"""The server answers what is at hand without a detour, and leaves everything else to aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from segsvc.web.server import AT_ONCE, Runner
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.http_parser import RawRequestMessage
+
+PATIENCE = 10
+HOT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot"
+GET_HOT = b"GET /hot HTTP/1.1\r\nHost: a\r\n\r\n"
+GET_COLD = b"GET /cold HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Served:
+    """An application with a path that is at hand and one that is not."""
+
+    def __init__(self) -> None:
+        self.at_once: list[str] = []
+        self.held = asyncio.Event()
+        self.held.set()
+        self.size = 4
+        self.application = web.Application()
+        self.application[AT_ONCE] = self._at_hand
+        self.application.router.add_get("/hot", self._cold)
+        self.application.router.add_get("/cold", self._cold)
+        self.application.router.add_post("/hot", self._cold)
+        self.port = 0
+
+    def _at_hand(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
+        assert remote == "127.0.0.1"
+        if message.method != "GET" or message.path != "/hot":
+            return None
+        self.at_once.append(message.path)
+        return HOT
+
+    async def _cold(self, request: web.Request) -> web.Response:
+        await self.held.wait()
+        await request.read()
+        return web.Response(body=b"c" * self.size)
+
+    async def connect(self) -> Connection:
+        return Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+
+
+class Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def answer(self) -> bytes:
+        """Read one answer's body."""
+        async with asyncio.timeout(PATIENCE):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            return await self.reader.readexactly(int(length.split(b":")[1]))
+
+    async def ask(self, request: bytes) -> bytes:
+        self.writer.write(request)
+        return await self.answer()
+
+    async def is_ended(self) -> bool:
+        async with asyncio.timeout(PATIENCE):
+            return await self.reader.read() == b""
+
+
+@asynccontextmanager
+async def serving(*, keepalive: float = 60) -> AsyncIterator[Served]:
+    served = Served()
+    runner = Runner(served.application, access_log=None, shutdown_timeout=1, keepalive_timeout=keepalive)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    served.port = runner.addresses[0][1]
+    try:
+        yield served
+    finally:
+        served.held.set()
+        await runner.cleanup()
+
+
+async def test_both_kinds_take_turns_on_one_connection() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        asked = [GET_COLD, GET_HOT, GET_HOT, GET_COLD, GET_HOT]
+        assert [await caller.ask(request) for request in asked] == [b"cccc", b"hot", b"hot", b"cccc", b"hot"]
+        assert len(served.at_once) == 3
+        caller.writer.close()
+
+
+async def test_a_request_that_comes_in_pieces_is_answered_when_it_is_whole() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        caller.writer.write(GET_HOT[:20])
+        other = await served.connect()
+        await other.ask(GET_COLD)  # by now the first piece has come in
+        assert served.at_once == []
+        assert await caller.ask(GET_HOT[20:]) == b"hot"
+        assert served.at_once == ["/hot"]
+        for connection in (caller, other):
+            connection.writer.close()
+
+
+async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        caller.writer.write(GET_HOT + GET_COLD + GET_HOT + GET_HOT)
+        # /hot is answered by the application too, with the body of a cold one
+        assert [await caller.answer() for _ in range(4)] == [b"cccc"] * 4
+        assert await caller.ask(GET_HOT) == b"hot"
+        caller.writer.close()
+
+
+async def test_no_answer_overtakes_one_that_is_still_being_made() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        served.held.clear()
+        caller.writer.write(GET_COLD)
+        other = await served.connect()
+        other.writer.write(GET_COLD)  # both wait
+        caller.writer.write(GET_HOT)
+        served.held.set()
+        assert [await caller.answer(), await caller.answer()] == [b"cccc", b"cccc"]
+        for connection in (caller, other):
+            connection.writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /hot HTTP/1.0\r\nHost: a\r\n\r\n",
+        b"GET /hot HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["http-1.0", "close"],
+)
+async def test_a_connection_that_is_to_end_ends(request_: bytes) -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        assert await caller.ask(request_) == b"cccc"
+        assert await caller.is_ended()
+        assert served.at_once == []
+        caller.writer.close()
+
+
+async def test_a_body_is_read_before_the_next_request() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        body = b"GET /hot HTTP/1.1\r\nHost: b\r\n\r\n"
+        sent = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        assert await caller.ask(sent) == b"cccc"
+        sent = b"GET /hot HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        assert await caller.ask(sent) == b"cccc"
+        assert served.at_once == []
+        assert await caller.ask(GET_HOT) == b"hot"
+        caller.writer.close()
+
+
+async def test_a_caller_who_takes_nothing_is_not_sent_more() -> None:
+    async with serving() as served:
+        served.size = 32 * 2**20  # more than the sockets' buffers hold
+        caller = await served.connect()
+        caller.writer.write(GET_COLD)
+        await caller.reader.readuntil(b"\r\n\r\n")
+        before = len(served.at_once)
+        caller.writer.write(GET_HOT)
+        other = await served.connect()
+        served.size = 4
+        await other.ask(GET_COLD)  # by now the request has come in
+        assert len(served.at_once) == before
+        assert len(await caller.reader.readexactly(32 * 2**20)) == 32 * 2**20
+        assert await caller.answer() == b"cccc"
+        for connection in (caller, other):
+            connection.writer.close()
+
+
+async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
+    async with serving(keepalive=0.2) as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + 1
+        while loop.time() < until:
+            assert await caller.ask(GET_HOT) == b"hot"
+        assert await caller.is_ended()
+        caller.writer.close()
