@@ -1,30 +1,61 @@
-"""Load on a server with wrk (https://github.com/wg/wrk), and single requests to know what it should answer."""
+"""Load on a server with wrk (https://github.com/wg/wrk), and single requests to know what it should answer.
+
+wrk sends the next request on a connection when the answer to the last one is there: at full load its latencies are as
+long as the queue of so many connections. With a pause between an answer and the next request the server has time to
+spare, and whatever holds it up shows in the requests of all others, which do not wait for the one held up.
+"""
 
 import http.client
 import json
+import math
 import shutil
+import ssl
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from tests.bench.processes import BenchError, Process, on_core
+from tests.bench.processes import BenchError, Process, on_cores
 
 CONNECTIONS = 32
+MAX_RATE = 40_000
+"""More requests in a second than any server here answers."""
+TIMEOUT = 60
+"""Seconds after which wrk counts a request as failed."""
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 _FAILURES = ("wrong", "connect", "read", "write", "status", "timeout")
 
 
+class Requests(Protocol):
+    """Where requests come from that are to be sent once each; `tests.bench.asks.Asks` is one."""
+
+    def files(self, count: int) -> AbstractContextManager[tuple[Path, Path]]:
+        """Write so many to a file meanwhile, and the headers of their callers to another."""
+        ...
+
+    def use(self, count: int) -> None:
+        """Take note that so many of them were sent."""
+        ...
+
+
 @dataclass(frozen=True)
 class Target:
-    """A request, sent again and again to a process, and the status that every answer must have."""
+    """A request to a process, sent again and again, or requests of which each is sent once.
+
+    Every answer must have the status and be the "same" as one before, "alike" (a page of about its length), or "any".
+    """
 
     process: Process
     url: str
     headers: Mapping[str, str]
     status: int
+    answers: Literal["same", "alike", "any"] = "same"
+    requests: Requests | None = None
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,9 +70,12 @@ class Answer:
 class Round:
     """What one round of load showed."""
 
+    requests: int
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
+    max_ms: float
     cpu_us_per_request: float
     busy: float
     """The part of the time that the server's process was on its core: under 0.9, something else held it up."""
@@ -59,9 +93,15 @@ def probe(target: Target) -> Answer:
     """Send the request once. Raises BenchError for another status than the target's."""
     target.process.check()
     parts = urlsplit(target.url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=target.ca_file)
+        connection = http.client.HTTPSConnection(parts.netloc, timeout=TIMEOUT, context=context)
+    else:
+        connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
     try:
-        connection.request("GET", target.url.removeprefix(f"http://{parts.netloc}"), headers=dict(target.headers))
+        asked = target.url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+        connection.request("GET", asked, headers=dict(target.headers))
         response = connection.getresponse()
         body = response.read()
     finally:
@@ -71,36 +111,63 @@ def probe(target: Target) -> Answer:
     return Answer(response.headers, body)
 
 
-def load(target: Target, seconds: float, *, core: int) -> Round:
-    """Put load on the target for a while, from a core.
+def load(
+    target: Target,
+    seconds: float,
+    *,
+    cores: frozenset[int],
+    connections: int = CONNECTIONS,
+    pause: tuple[int, int] | None = None,
+) -> Round:
+    """Put load on the target for a while, from some cores; ``pause``: milliseconds before each request, at random.
 
-    Raises BenchError if a single answer has another status or body than the one to a request sent before.
+    Raises BenchError if a single answer is not as the target says.
     """
     expected = probe(target)
-    wrk = [require_wrk(), "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds:g}s"]
-    wrk += ["--script", str(_SCRIPT)]
+    wrk = [require_wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{seconds:g}s"]
+    wrk += ["--timeout", str(TIMEOUT), "--script", str(_SCRIPT)]
     for name, value in target.headers.items():
-        wrk += ["--header", f"{name}: {value}"]
-    with tempfile.NamedTemporaryFile() as body:
+        if target.requests is None or name != "Authorization":
+            wrk += ["--header", f"{name}: {value}"]
+    with tempfile.NamedTemporaryFile() as body, _files(target, math.ceil(seconds * MAX_RATE)) as lists:
         Path(body.name).write_bytes(expected.body)
+        wrk += [target.url, "--", str(target.status), body.name, target.answers, *lists]
+        wrk.append(f"{pause[0]}-{pause[1]}" if pause else "-")
         before = target.process.cpu_seconds
-        with on_core(core):
-            command = [*wrk, target.url, "--", str(target.status), body.name]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with on_cores(cores):
+            done = subprocess.run(wrk, capture_output=True, text=True, check=False)
+        cpu = target.process.cpu_seconds - before
     target.process.check()
-    cpu = target.process.cpu_seconds - before
     if done.returncode != 0:
         raise BenchError(f"wrk ended with {done.returncode}: {done.stderr or done.stdout}")
     told = json.loads(done.stdout.splitlines()[-1])
+    if target.requests is not None:
+        target.requests.use(told["used"])
+    return _round(told, cpu, url=target.url)
+
+
+def _round(told: Mapping[str, Any], cpu: float, *, url: str) -> Round:
     if not told["requests"]:
-        raise BenchError(f"{target.url} answered nothing under load")
+        raise BenchError(f"{url} answered nothing under load")
     failures = {name: told[name] for name in _FAILURES if told[name]}
     if failures:
-        raise BenchError(f"{target.url} under load, of {told['requests']} answers: {failures}")
+        raise BenchError(f"{url} under load, of {told['requests']} answers: {failures}")
     return Round(
+        requests=told["requests"],
         requests_per_second=told["requests"] / told["seconds"],
         p50_ms=told["p50_ms"],
         p99_ms=told["p99_ms"],
+        p999_ms=told["p999_ms"],
+        max_ms=told["max_ms"],
         cpu_us_per_request=cpu / told["requests"] * 1e6,
         busy=cpu / told["seconds"],
     )
+
+
+@contextmanager
+def _files(target: Target, count: int) -> Iterator[tuple[str, str]]:
+    if target.requests is None:
+        yield "-", "-"
+        return
+    with target.requests.files(count) as (requests, headers):
+        yield str(requests), str(headers)

@@ -1,35 +1,101 @@
--- Holds every answer against the expected status (first argument) and body (a file, second argument), and prints what
--- was measured as one line of JSON after wrk's report for people.
+-- Holds every answer against what is expected, and prints what was measured as one line of JSON after wrk's report for
+-- people. Arguments, "-" for one that is not given:
+--   1 the status that every answer must have
+--   2 a file with the body of an answer
+--   3 "same" if every answer must have that body, "alike" if it must begin like it and be about as long, else "any"
+--   4 a file of requests, each to be sent once: lines of the number of an Authorization header and a path
+--   5 a file of Authorization headers, one a line
+--   6 milliseconds between an answer and the next request on its connection: "20-60" is a random number of them
 
 local threads = {}
+local BEGIN = 11 -- {"items":[{
+local ALIKE = 4 -- times as long, or as short, is still plausible
 
 function setup(thread)
   table.insert(threads, thread)
 end
 
-function init(arguments)
-  expected_status = tonumber(arguments[1])
-  local file = assert(io.open(arguments[2], "rb"))
-  expected_body = file:read("*a")
-  file:close()
-  wrong = 0 -- global, so that `done` can ask for it
+local function lines(path)
+  local found = {}
+  for line in io.lines(path) do
+    found[#found + 1] = line
+  end
+  return found
 end
 
-function response(status, headers, body)
-  if status ~= expected_status or (body or "") ~= expected_body then
-    wrong = wrong + 1
+local function from_list(path, headers_path)
+  local list, headers = lines(path), {}
+  for number, value in ipairs(lines(headers_path)) do
+    local text = " HTTP/1.1\r\nHost: " .. wrk.headers["Host"] .. "\r\n"
+    for name, other in pairs(wrk.headers) do
+      if name ~= "Host" then
+        text = text .. name .. ": " .. other .. "\r\n"
+      end
+    end
+    headers[number] = text .. "Authorization: " .. value .. "\r\n\r\n"
+  end
+  function request()
+    used = used + 1
+    local line = list[used]
+    if line == nil then
+      return "GET /used-up" .. headers[1] -- the caller sees that more were used than there are
+    end
+    local who, asked = line:match("^(%d+) (.*)$")
+    return "GET " .. asked .. headers[tonumber(who)]
+  end
+end
+
+function init(arguments)
+  used, wrong = 0, 0 -- global, so that `done` can ask for them
+  local expected_status = tonumber(arguments[1])
+  local file = assert(io.open(arguments[2], "rb"))
+  local expected = file:read("*a")
+  file:close()
+  local begins = expected:sub(1, BEGIN)
+  if arguments[3] == "same" then
+    function response(status, _, body)
+      if status ~= expected_status or (body or "") ~= expected then
+        wrong = wrong + 1
+      end
+    end
+  elseif arguments[3] == "any" then
+    function response(status)
+      if status ~= expected_status then
+        wrong = wrong + 1
+      end
+    end
+  else
+    function response(status, _, body)
+      local length = #(body or "")
+      if status ~= expected_status or length > ALIKE * #expected or (ALIKE * length < #expected)
+        or body:sub(1, BEGIN) ~= begins then
+        wrong = wrong + 1
+      end
+    end
+  end
+  if arguments[4] ~= "-" then
+    from_list(arguments[4], arguments[5])
+  end
+  if arguments[6] ~= "-" then
+    local least, most = arguments[6]:match("^(%d+)-(%d+)$")
+    math.randomseed(os.time())
+    function delay()
+      return math.random(tonumber(least), tonumber(most))
+    end
   end
 end
 
 function done(summary, latency)
-  local wrong_answers = 0
+  local wrong_answers, used_up = 0, 0
   for _, thread in ipairs(threads) do
     wrong_answers = wrong_answers + thread:get("wrong")
+    used_up = used_up + thread:get("used")
   end
   local errors = summary.errors
   io.write(string.format(
-    '{"requests": %d, "seconds": %.6f, "p50_ms": %.3f, "p99_ms": %.3f, ' ..
-    '"wrong": %d, "connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}\n',
+    '{"requests": %d, "seconds": %.6f, "p50_ms": %.3f, "p99_ms": %.3f, "p999_ms": %.3f, "max_ms": %.3f, ' ..
+    '"used": %d, "wrong": %d, "connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}\n',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    wrong_answers, errors.connect, errors.read, errors.write, errors.status, errors.timeout))
+    latency:percentile(99.9) / 1e3, latency.max / 1e3,
+    used_up, wrong_answers, errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end
