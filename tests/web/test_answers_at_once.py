@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,15 @@ class Served:
         self.application[AT_ONCE] = self._at_hand
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
+        self.application.router.add_get("/faulty", self._cold)
         self.application.router.add_post("/hot", self._cold)
         self.port = 0
+        self.connections: list[Connection] = []
 
     def _at_hand(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
         assert remote == "127.0.0.1"
+        if message.path == "/faulty":
+            raise ValueError("a defect")
         if message.method != "GET" or message.path != "/hot":
             return None
         self.at_once.append(message.path)
@@ -50,7 +55,9 @@ class Served:
         return web.Response(body=b"c" * self.size)
 
     async def connect(self) -> Connection:
-        return Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+        self.connections.append(connection)
+        return connection
 
 
 class Connection:
@@ -69,6 +76,11 @@ class Connection:
         self.writer.write(request)
         return await self.answer()
 
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
     async def is_ended(self) -> bool:
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read() == b""
@@ -85,6 +97,8 @@ async def serving(*, keepalive: float = 60) -> AsyncIterator[Served]:
         yield served
     finally:
         served.held.set()
+        for connection in served.connections:
+            await connection.close()
         await runner.cleanup()
 
 
@@ -94,7 +108,6 @@ async def test_both_kinds_take_turns_on_one_connection() -> None:
         asked = [GET_COLD, GET_HOT, GET_HOT, GET_COLD, GET_HOT]
         assert [await caller.ask(request) for request in asked] == [b"cccc", b"hot", b"hot", b"cccc", b"hot"]
         assert len(served.at_once) == 3
-        caller.writer.close()
 
 
 async def test_a_request_that_comes_in_pieces_is_answered_when_it_is_whole() -> None:
@@ -107,8 +120,16 @@ async def test_a_request_that_comes_in_pieces_is_answered_when_it_is_whole() -> 
         assert served.at_once == []
         assert await caller.ask(GET_HOT[20:]) == b"hot"
         assert served.at_once == ["/hot"]
-        for connection in (caller, other):
-            connection.writer.close()
+
+
+async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(4)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+        for caller, path in zip(callers, (b"hot", b"faulty", b"hot", b"hot"), strict=True):
+            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+        assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
 
 
 async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
@@ -119,7 +140,6 @@ async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
         # /hot is answered by the application too, with the body of a cold one
         assert [await caller.answer() for _ in range(4)] == [b"cccc"] * 4
         assert await caller.ask(GET_HOT) == b"hot"
-        caller.writer.close()
 
 
 async def test_no_answer_overtakes_one_that_is_still_being_made() -> None:
@@ -133,8 +153,6 @@ async def test_no_answer_overtakes_one_that_is_still_being_made() -> None:
         caller.writer.write(GET_HOT)
         served.held.set()
         assert [await caller.answer(), await caller.answer()] == [b"cccc", b"cccc"]
-        for connection in (caller, other):
-            connection.writer.close()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +169,6 @@ async def test_a_connection_that_is_to_end_ends(request_: bytes) -> None:
         assert await caller.ask(request_) == b"cccc"
         assert await caller.is_ended()
         assert served.at_once == []
-        caller.writer.close()
 
 
 async def test_a_body_is_read_before_the_next_request() -> None:
@@ -165,7 +182,6 @@ async def test_a_body_is_read_before_the_next_request() -> None:
         assert await caller.ask(sent) == b"cccc"
         assert served.at_once == []
         assert await caller.ask(GET_HOT) == b"hot"
-        caller.writer.close()
 
 
 async def test_a_caller_who_takes_nothing_is_not_sent_more() -> None:
@@ -182,8 +198,6 @@ async def test_a_caller_who_takes_nothing_is_not_sent_more() -> None:
         assert len(served.at_once) == before
         assert len(await caller.reader.readexactly(32 * 2**20)) == 32 * 2**20
         assert await caller.answer() == b"cccc"
-        for connection in (caller, other):
-            connection.writer.close()
 
 
 async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
@@ -195,4 +209,3 @@ async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
         while loop.time() < until:
             assert await caller.ask(GET_HOT) == b"hot"
         assert await caller.is_ended()
-        caller.writer.close()
