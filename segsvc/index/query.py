@@ -7,6 +7,7 @@ is lost by a change that cannot alter it.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +29,7 @@ SORTS = (*SORT_KEYS, *RELEVANCE)
 """Every order other than by id; the relevance ones need a search."""
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """What a caller asks of a list. What the caller may see is no part of it: that is the view's.
 
     search: a text that is not blank, or None for no filter. sort: one of `SORTS`, or None for by id. labels: a segment
@@ -43,8 +43,7 @@ class Query:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The segments on a page, in order, and ``total``, the number of all that the filters keep."""
 
     entries: Sequence[Entry]

@@ -5,6 +5,7 @@ from aiohttp import web
 from segsvc.web.api import Api
 from segsvc.web.cors import Cors
 from segsvc.web.handlers import Handlers
+from segsvc.web.prepared import Common
 from segsvc.web.reads import Reads
 from segsvc.web.representation import VARY
 from segsvc.web.server import AT_ONCE
@@ -18,7 +19,7 @@ def create_application(api: Api) -> web.Application:
     """Build the application; it starts and ends nothing, its collaborators are up and running."""
     cors = Cors(api.cors_origins)
     surroundings = Surroundings(api.metrics, cors)
-    common = {"Cache-Control": "private, no-cache", "Vary": f"{VARY}, Origin" if cors.varies else VARY}
+    common = Common({"Cache-Control": "private, no-cache", "Vary": f"{VARY}, Origin" if cors.varies else VARY})
     reads = Reads(api, surroundings, common)
     handlers = Handlers(api, reads)
     application = web.Application(middlewares=[surroundings.middleware()])

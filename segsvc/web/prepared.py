@@ -6,7 +6,6 @@ same bytes, such as the date, is a few lines at the end of the head.
 
 from collections.abc import Mapping
 from email.utils import formatdate
-from http import HTTPStatus
 from time import time
 
 from aiohttp import hdrs, web
@@ -18,15 +17,23 @@ from segsvc.web.representation import Representation
 _ABSENT_FROM_304 = frozenset({hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING})
 
 
+class Common:
+    """The headers that all answers of a kind carry; they take the place of others of their name."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self.lines = _lines(headers)
+
+
 class Prepared:
     """A representation, ready to be sent any number of times."""
 
-    __slots__ = ("_form", "_head", "_head_304", "_headers", "_tag")
+    __slots__ = ("_common", "_form", "_head", "_head_304", "_tag")
 
-    def __init__(self, form: Representation, headers: Mapping[str, str]) -> None:
+    def __init__(self, form: Representation, common: Common) -> None:
         """Take a representation and the headers that come with each of its kind."""
         self._form = form
-        self._headers = {**form.headers, **headers}
+        self._common = common
         self._tag = form.headers.get("ETag")
         self._head = b""  # both when first asked for
         self._head_304 = b""
@@ -49,7 +56,7 @@ class Prepared:
 
     def response(self, request: web.BaseRequest, headers: Mapping[str, str]) -> web.Response:
         """Answer a GET or HEAD in aiohttp's way, with more headers."""
-        whole = CIMultiDict(self._headers)
+        whole = CIMultiDict({**self._form.headers, **self._common.headers})
         whole.update(headers)
         if self.is_known(request.headers):
             for name in _ABSENT_FROM_304:
@@ -64,12 +71,17 @@ class Prepared:
         """
         if self.is_known(asked):
             if not self._head_304:
-                kept = {name: text for name, text in self._headers.items() if name not in _ABSENT_FROM_304}
-                self._head_304 = _head(HTTPStatus.NOT_MODIFIED, kept)
+                own = {name: text for name, text in self._own().items() if name not in _ABSENT_FROM_304}
+                self._head_304 = b"HTTP/1.1 304 Not Modified\r\n%s%s" % (_lines(own), self._common.lines)
             return 304, b"%s%s%s" % (self._head_304, lines, dated())
+        body = self._form.body
         if not self._head:
-            self._head = _head(HTTPStatus.OK, {**self._headers, hdrs.CONTENT_LENGTH: str(len(self._form.body))})
-        return 200, b"%s%s%s%s" % (self._head, lines, dated(), b"" if method == hdrs.METH_HEAD else self._form.body)
+            length = b"Content-Length: %d\r\n" % len(body)
+            self._head = b"HTTP/1.1 200 OK\r\n%s%s%s" % (_lines(self._own()), self._common.lines, length)
+        return 200, b"%s%s%s%s" % (self._head, lines, dated(), b"" if method == hdrs.METH_HEAD else body)
+
+    def _own(self) -> dict[str, str]:
+        return {name: text for name, text in self._form.headers.items() if name not in self._common.headers}
 
 
 class _Date:
@@ -91,6 +103,5 @@ dated = _Date()
 """What ends the head of an answer that is sent now."""
 
 
-def _head(status: HTTPStatus, headers: Mapping[str, str]) -> bytes:
-    lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{''.join(lines)}".encode()
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join([f"{name}: {text}\r\n" for name, text in headers.items()]).encode()

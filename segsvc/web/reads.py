@@ -11,7 +11,6 @@ answers than the handlers do, and never an error: whatever is the matter, the ha
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -33,7 +32,7 @@ from segsvc.web.credentials import authenticated, bearer_token
 from segsvc.web.errors import TokenMissing
 from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
-from segsvc.web.prepared import Prepared
+from segsvc.web.prepared import Common, Prepared
 from segsvc.web.representation import Representation, accepts_gzip
 from segsvc.web.surroundings import ITEM, LIST, Shown, Surroundings, shown
 
@@ -67,13 +66,13 @@ class _Target(NamedTuple):
 
 
 class Reads:
-    """Answers GET and HEAD of segments. ``headers`` are those that every answer to one carries."""
+    """Answers GET and HEAD of segments. ``common`` is what every answer to one carries."""
 
-    def __init__(self, api: Api, surroundings: Surroundings, headers: Mapping[str, str]) -> None:
+    def __init__(self, api: Api, surroundings: Surroundings, common: Common) -> None:
         self._api = api
         self._service = api.service
         self._surroundings = surroundings
-        self._headers = headers
+        self._common = common
         self._addresses = Addresses(api.trusted_hosts)
         self._targets: LruCache[str, _Target] = LruCache(PATHS_BUDGET, lambda target: len(target.where.path) * 4 + 2048)
         self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
@@ -110,7 +109,7 @@ class Reads:
 
     def prepared(self, form: Representation) -> Prepared:
         """Write an answer out, with what every read's answer carries."""
-        return Prepared(form, self._headers)
+        return Prepared(form, self._common)
 
     def respond(self, request: web.BaseRequest, answer: Prepared) -> web.StreamResponse:
         """Answer in aiohttp's way."""

@@ -32,15 +32,18 @@ def page_digest(selection: Selection) -> bytes:
 
 def page(selection: Selection, links: PageLinks, *, base: str, gzip: bool, digest: bytes) -> Representation:
     """Render a page, which has the digest that `page_digest` returns."""
-    addresses = {
-        name: url for name, url in (("self", links.self), ("prev", links.prev), ("next", links.next)) if url is not None
-    }
-    own = f',"links":{{"self":"{base}/segments/'.encode()
-    pieces = [b'{"items":[']
-    for entry in selection.entries:
-        pieces += (entry.body, own, entry.id.encode(), b'?action=self"}},')
-    if selection.entries:
+    count = len(selection.entries)
+    # entry by entry, this would take as long as all else that a page takes: lists are filled at once
+    pieces = [b"", f',"links":{{"self":"{base}/segments/'.encode(), b"", b'?action=self"}},'] * count
+    pieces[0::4] = [entry.body for entry in selection.entries]
+    pieces[2::4] = "\n".join([entry.id for entry in selection.entries]).encode().split(b"\n")[:count]
+    if count:
         pieces[-1] = b'?action=self"}}'
-    pieces.append(b'],"links":%s,"totalCount":%d}' % (orjson.dumps(addresses), selection.total))
+    addresses = {"self": links.self}
+    if links.prev is not None:
+        addresses["prev"] = links.prev
+    if links.next is not None:
+        addresses["next"] = links.next
+    body = b'{"items":[%s],"links":%s,"totalCount":%d}' % (b"".join(pieces), orjson.dumps(addresses), selection.total)
     headers = {"Link": links.header(), "X-Total-Count": str(selection.total)}
-    return represent(b"".join(pieces), gzip=gzip, digest=digest, headers=headers)
+    return represent(body, gzip=gzip, digest=digest, headers=headers)

@@ -31,6 +31,9 @@ MAX_HEAD = 96 * 1024
 _log = structlog.get_logger()
 
 
+ROW = 16
+"""How many requests are answered before their answers are sent: more would push each other out of the caches."""
+
 _Messages = Sequence[tuple[RawRequestMessage, Any]]
 
 
@@ -82,8 +85,11 @@ class _Server(web.Server):
 
     def _answer(self) -> None:
         held, self._held = self._held, []
-        for protocol in held:
-            protocol.answer()
+        for start in range(0, len(held), ROW):
+            row = held[start : start + ROW]
+            for protocol, answer in [(protocol, protocol.answer()) for protocol in row]:
+                if answer is not None:
+                    protocol.send(answer)
 
 
 class _Protocol(web.RequestHandler):
@@ -122,24 +128,28 @@ class _Protocol(web.RequestHandler):
             return []
         return messages
 
-    def answer(self) -> None:
-        """Answer the request that is held back, or have aiohttp do it after all."""
+    def answer(self) -> bytes | None:
+        """Return the answer to the request that is held back, or leave it to aiohttp after all."""
         message, self._held = self._held, None
         if message is None or self.transport is None or self._server.at_once is None:
-            return
+            return None
         peer = self.peername
         try:
             answer = self._server.at_once(message, peer[0] if isinstance(peer, tuple) else peer)
         except Exception:  # noqa: BLE001 (the handlers meet it again, and tell; others wait for their answers here)
             answer = None
-        if answer is not None:
+        if answer is None:
+            self._messages.appendleft((message, EMPTY_PAYLOAD))  # what came in behind it has not been looked at yet
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        return answer
+
+    def send(self, answer: bytes) -> None:
+        """Send an answer that `answer` returned."""
+        if self.transport is not None:
             self._parser.message_consumed()  # type: ignore[union-attr]
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            return
-        self._messages.appendleft((message, EMPTY_PAYLOAD))  # what came in behind it has not been looked at yet
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""

@@ -57,7 +57,7 @@ def store_of(*entries: Entry) -> SegmentStore:
 
 
 def query(**asked: object) -> Query:
-    return replace(Query(offset=0, pagesize=100), **asked)  # type: ignore[arg-type]
+    return Query(offset=0, pagesize=100)._replace(**asked)  # type: ignore[arg-type]
 
 
 def select(store: SegmentStore, **asked: object) -> tuple[list[str], int]:
