@@ -110,7 +110,7 @@ class RequestLog:
     def __init__(self) -> None:
         self.enabled = True
         self._stream: TextIO | None = None
-        self._pending: list[bytes] = []
+        self._pending: list[dict[str, Any]] = []
 
     def configure(self, stream: TextIO | None, *, enabled: bool) -> None:
         """Write JSON to a stream, or let structlog do it in its way where there is none."""
@@ -126,15 +126,15 @@ class RequestLog:
             return
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
-        fields["event"], fields["level"], fields["timestamp"] = "request", "info", datetime.now(UTC)
-        self._pending.append(orjson.dumps(fields, option=_LINE))
+        self._pending.append(fields)
 
     def flush(self) -> None:
         """Write what is pending."""
         if self._pending and self._stream is not None:
-            lines = b"".join(self._pending)
-            self._pending.clear()
-            self._stream.write(lines.decode())
+            pending, self._pending = self._pending, []
+            common = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
+            lines = [orjson.dumps(fields | common, option=_LINE) for fields in pending]
+            self._stream.write(b"".join(lines).decode())
             self._stream.flush()
 
 

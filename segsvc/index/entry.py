@@ -62,14 +62,15 @@ class Entry:
     roles: Final[Roles]
     labels: Final[tuple[str, ...]]
     body: Final[bytes]
-    _digest: bytes | None = field(default=None, init=False, repr=False)
+    digest: bytes = field(init=False, repr=False)
+    """What stands for all that the body says and for nothing else, so it is the same in every process."""
 
-    @property
-    def digest(self) -> bytes:
-        """What stands for all that the body says and for nothing else, so it is the same in every process."""
-        if self._digest is None:
-            self._digest = digest(self.body + b"}")
-        return self._digest
+    def __getattr__(self, name: str) -> bytes:
+        """Make the digest when it is first asked for: pages ask for those of all their segments, and so find it set."""
+        if name != "digest":
+            raise AttributeError(name)
+        self.digest = digest(self.body + b"}")
+        return self.digest
 
     @property
     def display_name(self) -> str:

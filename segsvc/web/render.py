@@ -32,18 +32,19 @@ def page_digest(selection: Selection) -> bytes:
 
 def page(selection: Selection, links: PageLinks, *, base: str, gzip: bool, digest: bytes) -> Representation:
     """Render a page, which has the digest that `page_digest` returns."""
-    count = len(selection.entries)
-    # entry by entry, this would take as long as all else that a page takes: lists are filled at once
-    pieces = [b"", f',"links":{{"self":"{base}/segments/'.encode(), b"", b'?action=self"}},'] * count
-    pieces[0::4] = [entry.body for entry in selection.entries]
-    pieces[2::4] = "\n".join([entry.id for entry in selection.entries]).encode().split(b"\n")[:count]
-    if count:
-        pieces[-1] = b'?action=self"}}'
+    # entry by entry, this would take as long as all else that a page takes: what follows the bodies is made at once
+    own, end = f',"links":{{"self":"{base}/segments/', '?action=self"}}'
+    behind = own + f"{end},\n{own}".join([entry.id for entry in selection.entries]) + end
+    pieces = [b""] * (2 * len(selection.entries))
+    if pieces:
+        pieces[0::2] = [entry.body for entry in selection.entries]
+        pieces[1::2] = behind.encode().split(b"\n")
     addresses = {"self": links.self}
     if links.prev is not None:
         addresses["prev"] = links.prev
     if links.next is not None:
         addresses["next"] = links.next
-    body = b'{"items":[%s],"links":%s,"totalCount":%d}' % (b"".join(pieces), orjson.dumps(addresses), selection.total)
+    pieces.insert(0, b'{"items":[')
+    pieces.append(b'],"links":%s,"totalCount":%d}' % (orjson.dumps(addresses), selection.total))
     headers = {"Link": links.header(), "X-Total-Count": str(selection.total)}
-    return represent(body, gzip=gzip, digest=digest, headers=headers)
+    return represent(b"".join(pieces), gzip=gzip, digest=digest, headers=headers)
