@@ -82,21 +82,25 @@ class Entry:
     @property
     def created_at(self) -> str:
         """A timestamp, or empty."""
-        return self._time_after(_CREATED_AT)
+        return self.times()[0].decode()
 
     @property
     def modified_at(self) -> str:
         """A timestamp, or empty."""
-        return self._time_after(_MODIFIED_AT)
+        return self.times()[1].decode()
+
+    def times(self) -> tuple[bytes, bytes]:
+        """Return when it was created and when modified, found at one look: timestamps, or empty."""
+        body = self.body
+        created = body.index(_CREATED_AT) + len(_CREATED_AT)
+        end = body.index(b'"', created)
+        modified = end + 1 + len(_MODIFIED_AT)  # which follows
+        return body[created:end], body[modified : body.index(b'"', modified)]
 
     def document(self) -> dict[str, Any]:
         """Parse the body: the JSON object that the API shows, without ``links``."""
         parsed: dict[str, Any] = orjson.loads(self.body + b"}")
         return parsed
-
-    def _time_after(self, name: bytes) -> str:
-        start = self.body.index(name) + len(name)
-        return self.body[start : self.body.index(b'"', start)].decode()
 
 
 def rendered(segment: Segment) -> bytes:

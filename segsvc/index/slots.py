@@ -64,9 +64,10 @@ class Slots:
             return slot
         slot = self._slots[entry.id] = len(self.entries)
         self.entries.append(entry)
+        created, modified = entry.times()
         self.classes.append(class_)
-        self.created.append(instant(entry.created_at))
-        self.modified.append(instant(entry.modified_at))
+        self.created.append(_number(created))
+        self.modified.append(_number(modified))
         self.prefixes += prefix(name)
         return slot
 
@@ -74,8 +75,9 @@ class Slots:
         """Take in a segment's new state."""
         self.entries[slot] = entry
         self.classes[slot] = class_
-        self.created[slot] = instant(entry.created_at)
-        self.modified[slot] = instant(entry.modified_at)
+        created, modified = entry.times()
+        self.created[slot] = _number(created)
+        self.modified[slot] = _number(modified)
         self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(name)
 
     def remove(self, segment_id: str) -> int:
@@ -88,7 +90,11 @@ class Slots:
 
 def instant(timestamp: str) -> int:
     """Return a number for a timestamp that is greater for a later one; least for an empty one."""
-    return int(timestamp.encode().translate(None, b"-T:.")) if timestamp else -1
+    return _number(timestamp.encode())
+
+
+def _number(timestamp: bytes) -> int:
+    return int(timestamp.translate(None, b"-T:.")) if timestamp else -1
 
 
 def prefix(name: str) -> bytes:
