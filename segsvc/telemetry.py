@@ -6,9 +6,10 @@ import logging
 import random
 import re
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import orjson
 import structlog
@@ -101,6 +102,32 @@ def trace_id(traceparent: str | None) -> str:
     return match[1] if match else f"{_draws.getrandbits(128) or 1:032x}"
 
 
+class RequestLine(NamedTuple):
+    """What is told of a request."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    status: int
+    seconds: float
+    caller: str | None
+    remote: str | None
+    trace_id: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as an event has it."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "status": self.status,
+            "duration_ms": round(self.seconds * 1000, 3),
+            "caller": self.caller,
+            "remote": self.remote,
+            "trace_id": self.trace_id,
+        }
+
+
 class RequestLog:
     """The line that each request leaves: an event of structlog's, at a small part of its cost where the format is JSON.
 
@@ -110,30 +137,30 @@ class RequestLog:
     def __init__(self) -> None:
         self.enabled = True
         self._stream: TextIO | None = None
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[RequestLine] = []
 
     def configure(self, stream: TextIO | None, *, enabled: bool) -> None:
         """Write JSON to a stream, or let structlog do it in its way where there is none."""
         self.flush()
         self._stream, self.enabled = stream, enabled
 
-    def line(self, fields: dict[str, Any]) -> None:
+    def line(self, line: RequestLine) -> None:
         """Write a line, unless the level leaves it out."""
         if not self.enabled:
             return
         if self._stream is None:
-            structlog.get_logger().info("request", **fields)
+            structlog.get_logger().info("request", **line.fields())
             return
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._pending.append(fields)
+        self._pending.append(line)
 
     def flush(self) -> None:
         """Write what is pending."""
         if self._pending and self._stream is not None:
             pending, self._pending = self._pending, []
             common = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-            lines = [orjson.dumps(fields | common, option=_LINE) for fields in pending]
+            lines = [orjson.dumps({**line.fields(), **common}, option=_LINE) for line in pending]
             self._stream.write(b"".join(lines).decode())
             self._stream.flush()
 

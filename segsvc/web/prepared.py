@@ -71,17 +71,18 @@ class Prepared:
         """
         if self.is_known(asked):
             if not self._head_304:
-                own = {name: text for name, text in self._own().items() if name not in _ABSENT_FROM_304}
-                self._head_304 = b"HTTP/1.1 304 Not Modified\r\n%s%s" % (_lines(own), self._common.lines)
+                own = self._own(without=_ABSENT_FROM_304)
+                self._head_304 = b"HTTP/1.1 304 Not Modified\r\n%s%s" % (own, self._common.lines)
             return 304, b"%s%s%s" % (self._head_304, lines, dated())
         body = self._form.body
         if not self._head:
             length = b"Content-Length: %d\r\n" % len(body)
-            self._head = b"HTTP/1.1 200 OK\r\n%s%s%s" % (_lines(self._own()), self._common.lines, length)
+            self._head = b"HTTP/1.1 200 OK\r\n%s%s%s" % (self._own(), self._common.lines, length)
         return 200, b"%s%s%s%s" % (self._head, lines, dated(), b"" if method == hdrs.METH_HEAD else body)
 
-    def _own(self) -> dict[str, str]:
-        return {name: text for name, text in self._form.headers.items() if name not in self._common.headers}
+    def _own(self, without: frozenset[str] = frozenset()) -> bytes:
+        absent = self._common.headers.keys() | without
+        return _lines({name: text for name, text in self._form.headers.items() if name not in absent})
 
 
 class _Date:
