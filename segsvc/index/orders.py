@@ -2,13 +2,19 @@
 
 An order is made when first asked for and then follows each change, by a binary search. Ties stand by id upwards in
 every order, the descending ones too.
+
+An order is one array, and in thought a row of blocks of neighbours, so that others can count by blocks. A block grows
+and shrinks with what comes and goes in it, which moves no segment from one block to another. One that has grown is
+split.
 """
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +23,10 @@ from segsvc.index.contents import Change
 from segsvc.index.entry import Entry
 from segsvc.index.slotlist import SlotArray, SlotList
 from segsvc.index.slots import PREFIX, Slots, instant, prefix
+
+BLOCK = 128
+"""How many segments a block has at first; it is split when there are more than twice as many."""
+_SPARE_BLOCKS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,39 +73,82 @@ SORT_KEYS = (*_KEYS, *(f"-{name}" for name in _KEYS))
 """The orders other than by id."""
 
 
+class Move(NamedTuple):
+    """Which block a segment left, and which it entered: the number of the block, or `NOWHERE`."""
+
+    left: int
+    entered: int
+
+
+NOWHERE = -1
+
+
 class Order:
     """All slots that are in use, in one order. ``sort`` is one of `SORT_KEYS`, or None for by id."""
 
-    def __init__(self, slots: Slots, sort: str | None, array: SlotArray) -> None:
-        self._list = SlotList(array)
+    def __init__(self, slots: Slots, sort: str | None, ordered: SlotArray) -> None:
+        self._list = SlotList(ordered)
         self.stamp = object()
         """Stands for the order as it is: another object after each change."""
         self._slots = slots
         self._key = _BY_ID if sort is None else _KEYS[sort.removeprefix("-")]
         self._is_descending = sort is not None and sort.startswith("-")
         self._positions: SlotArray | None = None  # by slot, of the array as it is
+        self.starts: array[int]
+        """Where each block begins, and at last where the last one ends. There is one block at least."""
+        self.partition()
 
     @property
     def array(self) -> SlotArray:
         """All slots. To be read at once."""
         return self._list.array
 
-    def follow(self, change: Change) -> bool:
-        """Follow a segment's change; tell whether its position may be another, or it has one no longer or only now."""
+    def follow(self, change: Change) -> Move | None:
+        """Follow a segment's change; tell how it moved, or None if it stands where it stood."""
         before, after = change.before, change.after
         if before is not None and after is not None and self._key.text(before) == self._key.text(after):
-            return False
-        self.move(self._list, change, leaves=before is not None, enters=after is not None)
+            return None
+        left = entered = NOWHERE
+        if before is not None:
+            position = self._find(change.slot, before)
+            left = self._block(position)
+            self._list.remove(position)
+            shift(self.starts, left + 1, None, by=-1)
+        if after is not None:
+            position = self._find(change.slot, after)
+            entered = self._block(position)
+            self._list.insert(position, change.slot)
+            shift(self.starts, entered + 1, None, by=1)
         self.stamp = object()
         self._positions = None
+        return Move(left, entered)
+
+    def block(self, slot: int, entry: Entry) -> int:
+        """Return the number of the block in which a segment stands, by a state in which it has stood there."""
+        return self._block(self._find(slot, entry))
+
+    def split(self, block: int) -> bool:
+        """Split a block if it is too large; tell whether. The second half is the block with the next number."""
+        start, end = self.starts[block], self.starts[block + 1]
+        if end - start <= 2 * BLOCK:
+            return False
+        self.starts.insert(block + 1, (start + end) // 2)
         return True
 
-    def move(self, slots: SlotList, change: Change, *, leaves: bool, enters: bool) -> None:
-        """Take a segment as it was before a change out of a list in this order, and put it in as it is now."""
-        if leaves and change.before is not None:
-            slots.remove(self._find(slots.array, change.slot, change.before))
-        if enters and change.after is not None:
-            slots.insert(self._find(slots.array, change.slot, change.after), change.slot)
+    @property
+    def is_scattered(self) -> bool:
+        """Whether there are far more blocks than needed, most of them nearly empty."""
+        return len(self.starts) > 2 * (len(self._list) // BLOCK) + _SPARE_BLOCKS
+
+    def partition(self) -> None:
+        """Part the order into blocks anew."""
+        length = len(self._list)
+        self.starts = array("i", range(0, max(length, 1), BLOCK))
+        self.starts.append(length)
+
+    def _block(self, position: int) -> int:
+        """Return the number of the block that has a position; the last one has the end too."""
+        return min(bisect_right(self.starts, position), len(self.starts) - 1) - 1
 
     def arranged(self, found: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
         """Return where these slots stand in this order: indices into ``found``."""
@@ -105,12 +158,13 @@ class Order:
         # what was found is mostly in the order of slots, which is mostly that of ids: then this is quick
         return np.argsort(self._positions.take(found), kind="stable")
 
-    def _find(self, array: SlotArray, slot: int, entry: Entry) -> int:
+    def _find(self, slot: int, entry: Entry) -> int:
         """Return where a segment in this state stands or would stand."""
-        slots, of_slot, item = self._slots, self._key.of_slot, array.item
+        held = self.array
+        slots, of_slot, item = self._slots, self._key.of_slot, held.item
         text = self._key.text(entry)
         mine = self._key.of_text(text)
-        low, high = 0, len(array)
+        low, high = 0, len(held)
         while low < high:
             middle = (low + high) // 2
             other = item(middle)
@@ -128,6 +182,12 @@ class Order:
             else:
                 high = middle
         return low
+
+
+def shift(numbers: "array[int]", start: int, stop: int | None, *, by: int) -> None:
+    """Add to each of a range of numbers of four bytes."""
+    part = np.frombuffer(numbers, np.int32)[start:stop]
+    np.add(part, by, out=part)
 
 
 def sorted_by(sort: str | None, slots: Slots, ids: SlotArray) -> SlotArray:

@@ -11,11 +11,12 @@ _LEAST_SPARE = 16
 class SlotList:
     """Slots in any order, each once."""
 
-    __slots__ = ("_buffer", "_length")
+    __slots__ = ("_buffer", "_bytes", "_length")
 
     def __init__(self, slots: SlotArray) -> None:
         """Begin with these, in an array that nobody else changes."""
-        self._buffer = slots
+        self._buffer = np.ascontiguousarray(slots)
+        self._bytes = self._buffer.data  # moves what overlaps in place, where numpy makes a copy first
         self._length = len(slots)
 
     def __len__(self) -> int:
@@ -27,22 +28,17 @@ class SlotList:
         """The slots as they are. To be read at once: a change may show in it."""
         return self._buffer[: self._length]
 
-    @property
-    def nbytes(self) -> int:
-        """How much memory the slots take."""
-        return self._buffer.nbytes
-
     def insert(self, at: int, slot: int) -> None:
         """Put a slot at a position."""
         if self._length == len(self._buffer):
             longer = np.empty(self._length + self._length // 16 + _LEAST_SPARE, np.int32)
             longer[: self._length] = self._buffer
-            self._buffer = longer
-        self._buffer[at + 1 : self._length + 1] = self._buffer[at : self._length]
+            self._buffer, self._bytes = longer, longer.data
+        self._bytes[at + 1 : self._length + 1] = self._bytes[at : self._length]
         self._buffer[at] = slot
         self._length += 1
 
     def remove(self, at: int) -> None:
         """Take out the slot at a position."""
-        self._buffer[at : self._length - 1] = self._buffer[at + 1 : self._length]
+        self._bytes[at : self._length - 1] = self._bytes[at + 1 : self._length]
         self._length -= 1

@@ -1,38 +1,43 @@
 """Views: the segments that callers with the same rights see, or those of them with certain labels, in any order.
 
 Segments fall into classes by their readers (`segsvc.index.classes`), and a caller sees some of the classes. Callers who
-see the same classes share a view, whatever their tokens say. A view is little more than a flag for each class. Its
-segments in an order are picked from all segments in that order when first asked for, and then follow each change by a
-binary search; those picked last are kept, as far as there is room. A class that appears may part callers who saw the
-same before, and one that ends may unite them: neither makes anything that is kept for them useless.
+see the same classes share a view, whatever their tokens say. A view is little more than a flag for each class, or for
+each slot where it is of certain labels. How many of its segments stand in each block of an order is counted when first
+asked for and then follows each change; a page is picked from the few blocks in which it stands. A class that appears
+may part callers who saw the same before, and one that ends may unite them: neither makes anything that is kept for them
+useless.
 
 What others work out from a view they may keep under its stamp, which each change of what is in view replaces. Nothing
 here outlives a relist, which makes all of it anew.
 """
 
+from array import array
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segsvc.index.contents import Change, Contents
+from segsvc.index.counts import MAX_BYTES, Counts, Running
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
-from segsvc.index.orders import Order, sorted_by
-from segsvc.index.picks import MAX_BYTES, Picks
+from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, shift, sorted_by
 from segsvc.index.slotlist import SlotArray
 
-MAX_VIEWS = 256
+MAX_VIEWS = 512
 MAX_LABELLED = 64
 """Views of segments with certain labels have a room of their own: there may be any number of them."""
 MAX_ROLES = 1 << 16
 """How many roles are known of callers in all, each caller counted as `_CALLER_ROLES` more, as a long label is."""
 _CALLER_ROLES = 16
 _ROLE_LENGTH = 16
+_WIDE = 16 * BLOCK
+"""A page that stands in so many positions is picked from those of the blocks that hold a part of it."""
 
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
@@ -41,7 +46,7 @@ _Caller = tuple[frozenset[str], _Labels]
 class View:
     """What one kind of caller sees. Made and changed by `Views` alone."""
 
-    __slots__ = ("_count", "_views", "classes", "is_closed", "key", "labels", "members", "stamp")
+    __slots__ = ("_count", "_mask", "_views", "classes", "is_closed", "key", "labels", "members", "stamp")
 
     def __init__(self, views: "Views", classes: bytearray, labels: _Labels, count: int) -> None:
         self.key = object()
@@ -58,6 +63,7 @@ class View:
         """Whether it is forgotten, and follows no changes any more."""
         self._views = views
         self._count = count
+        self._mask = bytearray()  # by slot, and used only where there are labels
 
     def __len__(self) -> int:
         """Return the number of segments in view."""
@@ -65,21 +71,38 @@ class View:
 
     def array(self, sort: str | None = None) -> SlotArray:
         """Return all slots in view in an order, to be read at once: by id, or by one of `orders.SORT_KEYS`."""
-        return self._views.pick(self, sort)
+        order = self._views.order(sort).array
+        return order.compress(self.in_view(order))
 
     def slice(self, offset: int, count: int, *, sort: str | None = None) -> list[Entry]:
         """Return ``count`` segments from ``offset`` on, at a cost that does not depend on how many there are."""
+        end = min(offset + count, self._count)
+        order, running = self._views.order(sort), self._views.counted(self, sort)
+        if offset >= end:
+            return []
+        starts, slots = order.starts, order.array
+        first = bisect_right(running, offset) - 1
+        last = bisect_right(running, end - 1, first)
+        if starts[last] - starts[first] <= _WIDE:
+            window = slots[starts[first] : starts[last]]
+        else:
+            held = (first + np.flatnonzero(np.diff(np.frombuffer(running, np.int32)[first : last + 1]))).tolist()
+            window = np.concatenate([slots[starts[block] : starts[block + 1]] for block in held])
+        before = running[first]
         entries = self._views.contents.slots.entries
-        return [entries[slot] for slot in self.array(sort)[offset : offset + count].tolist()]
+        page = window.compress(self.in_view(window))[offset - before : end - before]
+        return [entries[slot] for slot in page.tolist()]
 
     def among(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the indices of those of the slots that are in view."""
-        contents = self._views.contents
+        return np.flatnonzero(self.in_view(slots))
+
+    def in_view(self, slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
+        """Tell of each slot whether its segment is in view."""
         if not self.labels:
-            return np.flatnonzero(contents.in_classes(self.classes, slots))
-        in_view = np.zeros(contents.slots.capacity, np.bool_)
-        in_view[self.array()] = True
-        return np.flatnonzero(in_view.take(slots))
+            return self._views.contents.in_classes(self.classes, slots)
+        self._widen()
+        return np.frombuffer(self._mask, np.bool_).take(slots)
 
     def sees(self, entry: Entry | None, class_: int) -> bool:
         """Tell whether a segment of a class is in view."""
@@ -94,10 +117,34 @@ class View:
             self.members = object()
             self._count += growth
 
+    def mark(self, slots: SlotArray) -> None:
+        """Begin with these in view, where there are labels."""
+        self._widen()
+        np.frombuffer(self._mask, np.bool_)[slots] = True
+
+    def mark_one(self, slot: int, *, sees: bool) -> None:
+        """Let the segment in a slot be in view or not, where there are labels."""
+        if slot >= len(self._mask):
+            self._widen()
+        self._mask[slot] = sees
+
+    def part(self) -> "View":
+        """Return another view of the same segments."""
+        view = View(self._views, self.classes.copy(), self.labels, self._count)
+        view._mask = self._mask.copy()
+        return view
+
     def close(self) -> None:
         """Follow no changes from here on, and hold nothing that is large."""
         self.is_closed = True
         self.classes = bytearray()
+        self._mask = bytearray()
+
+    def _widen(self) -> None:
+        """Have a flag for each slot, also for those that are new."""
+        missing = self._views.contents.slots.capacity - len(self._mask)
+        if missing > 0:
+            self._mask.extend(bytes(missing))
 
 
 @dataclass(slots=True, eq=False)
@@ -114,10 +161,10 @@ class Views:
     def __init__(self, contents: Contents, ids: SlotArray, *, max_bytes: int = MAX_BYTES) -> None:
         """Begin with all slots in the order of ids."""
         self.contents = contents
-        self.picked = 0
-        """How many slots had to be picked from all of them so far."""
+        self.recounts = 0
+        """How many segments in view had to be counted among all so far."""
         self._orders: dict[str | None, Order] = {None: Order(contents.slots, None, ids)}
-        self._picks: Picks[View] = Picks(max_bytes)
+        self._counts: Counts[View] = Counts(max_bytes)
         # no two of the same classes and labels; least recently used first
         self._plain: OrderedDict[View, None] = OrderedDict()
         self._labelled: OrderedDict[View, None] = OrderedDict()
@@ -142,19 +189,17 @@ class Views:
             order = self._orders[sort] = Order(slots, sort, sorted_by(sort, slots, self._orders[None].array))
         return order
 
-    def pick(self, view: View, sort: str | None) -> SlotArray:
-        """Return the slots in a view in an order."""
-        array = self._picks.get(view, sort)
-        if array is None:
+    def counted(self, view: View, sort: str | None) -> Running:
+        """Return how many segments in view stand before each block of an order, to be read at once."""
+        running = self._counts.get(view, sort)
+        if running is None:
             order = self.order(sort)
-            if view.labels:
-                array = self.contents.labelled(view.classes, view.labels)
-                array = array.take(order.arranged(array))
-            else:
-                array = order.array.compress(self.contents.in_classes(view.classes, order.array))
-            self.picked += len(array)
-            self._picks.put(view, sort, array)
-        return array
+            counts = np.zeros(len(order.array) + 1, np.int32)
+            np.cumsum(view.in_view(order.array), out=counts[1:])
+            running = array("i", counts.take(order.starts).tobytes())
+            self.recounts += len(view)
+            self._counts.put(view, sort, running)
+        return running
 
     def change(self, change: Change) -> None:
         """Follow one segment's change in every view that sees it before or after."""
@@ -162,36 +207,67 @@ class Views:
             return
         if change.begins:
             self._open(change.class_after)
-        crossing = self._tell(change)
+        seen = self._tell(change)
         for sort, order in self._orders.items():
-            moves = order.follow(change)
-            for view in self._picks.viewers(sort) if moves else crossing:
-                saw, sees = crossing.get(view) or _sights(view, change)
-                if (saw or sees) and (moves or saw is not sees):
-                    self._picks.change(view, sort, partial(order.move, change=change, leaves=saw, enters=sees))
+            move = order.follow(change)
+            if move is None:
+                self._cross(change, sort, order, seen)
+            else:
+                self._move(move, sort, order, seen)
         if change.ends:
             self._close(change.class_before)
 
-    def _tell(self, change: Change) -> dict[View, tuple[bool, bool]]:
-        """Tell the views of a change; return those that a segment enters or leaves, whether it was and is in view."""
+    def _cross(self, change: Change, sort: str | None, order: Order, seen: list[tuple[View, bool, bool]]) -> None:
+        """Let counts follow a segment that stands where it stood, but came in view or went out of it."""
+        block = NOWHERE
+        for view, saw, sees in seen:
+            if saw is sees or (running := self._counts.changing(view, sort)) is None:
+                continue
+            if block == NOWHERE and change.after is not None:
+                block = order.block(change.slot, change.after)
+            shift(running, block + 1, None, by=sees - saw)
+
+    def _move(self, move: Move, sort: str | None, order: Order, seen: list[tuple[View, bool, bool]]) -> None:
+        """Let counts follow a segment that came, went or moved, and then the blocks of the order."""
+        left, entered = move
+        for view, saw, sees in seen:
+            running = self._counts.changing(view, sort)
+            if running is None:
+                continue
+            if saw:
+                shift(running, left + 1, None, by=-1)
+            if sees:
+                shift(running, entered + 1, None, by=1)
+        if entered != NOWHERE and order.split(entered):
+            half = order.array[order.starts[entered] : order.starts[entered + 1]]
+            for view in self._counts.viewers(sort):
+                held = int(np.count_nonzero(view.in_view(half)))
+                self._counts.split(view, sort, entered, held)
+            self._counts.make_room()
+        if left != NOWHERE and order.is_scattered:
+            order.partition()
+            self._counts.clear(sort)
+
+    def _tell(self, change: Change) -> list[tuple[View, bool, bool]]:
+        """Tell the views of a change; return those that a segment was or is in view of, and whether it was and is."""
         before, after, class_ = change.before, change.after, change.class_after
-        crossing = {}
-        if before is None or after is None or class_ != change.class_before or before.labels != after.labels:
-            for view in self._views():
-                saw, sees = _sights(view, change)
-                if saw or sees:
-                    view.follow(sees - saw)
-                    if saw is not sees:
-                        crossing[view] = (saw, sees)
-        else:  # the most frequent: it shows where it showed before
+        if before is not None and after is not None and class_ == change.class_before and before.labels == after.labels:
+            # the most frequent: it shows where it showed before
             stamp = object()
-            for view in self._plain:
-                if view.classes[class_]:
-                    view.stamp = stamp
-            for view in self._labelled:
-                if view.sees(after, class_):
-                    view.stamp = stamp
-        return crossing
+            views = [view for view in self._plain if view.classes[class_]]
+            views += [view for view in self._labelled if view.sees(after, class_)]
+            for view in views:
+                view.stamp = stamp
+            return [(view, True, True) for view in views]
+        seen = []
+        for view in self._views():
+            saw, sees = _sights(view, change)
+            if saw or sees:
+                view.follow(sees - saw)
+                seen.append((view, saw, sees))
+                if view.labels:
+                    view.mark_one(change.slot, sees=sees)
+        return seen
 
     def _views(self) -> Iterator[View]:
         return chain(self._plain, self._labelled)
@@ -204,10 +280,11 @@ class Views:
             if view.classes == classes and view.labels == labels:
                 return view
         if labels:
-            count = len(self.contents.labelled(classes, labels))
+            slots = self.contents.labelled(classes, labels)
+            view = View(self, classes, labels, len(slots))
+            view.mark(slots)
         else:
-            count = sum(compress(self.contents.classes.counts, classes))
-        view = View(self, classes, labels, count)
+            view = View(self, classes, labels, sum(compress(self.contents.classes.counts, classes)))
         self._add(view)
         return view
 
@@ -219,7 +296,7 @@ class Views:
 
     def _forget(self, view: View) -> None:
         del self._room(view.labels)[view]
-        self._picks.forget(view)
+        self._counts.forget(view)
         view.close()
 
     def _open(self, class_: int) -> None:
@@ -242,8 +319,8 @@ class Views:
                 continue  # it had to make room just now
             view = shared
             if shared in others:  # from here on, its callers see different segments
-                view = View(self, shared.classes.copy(), shared.labels, len(shared))
-                self._picks.copy(shared, view)
+                view = shared.part()
+                self._counts.copy(shared, view)
                 self._add(view)
                 for known in callers:
                     known.view = view
@@ -256,7 +333,9 @@ class Views:
             view.classes[class_] = 0
             twin = apart.get((bytes(view.classes), view.labels))
             if twin is not None:
-                self._picks.copy(view, twin)  # and not the other way round: what is in view of the twin has not changed
+                self._counts.copy(
+                    view, twin
+                )  # and not the other way round: what is in view of the twin has not changed
                 for known in self._known.values():
                     if known.view is view:
                         known.view = twin
