@@ -216,7 +216,7 @@ def configure_logging(level: str, format_: str) -> None:
         cache_logger_on_first_use=True,
     )
     request_log.configure(None if format_ == "console" else sys.stderr, enabled=threshold <= logging.INFO)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_Stream(sys.stderr))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip_meta, *render])
     )

@@ -164,6 +164,7 @@ class SegmentStore:
         since, self._since_relist = self._since_relist or {}, None
         # the list was read after all other deletions: an object that it holds all the same is back from a backup
         self._tombstones = {uid: id_ for uid, id_ in self._tombstones.items() if uid in self._tombstones_since_relist}
+        self._views.close()
         self._contents, self._hidden = relist.contents, relist.hidden
         self._contents.names.settle()
         self._views = Views(self._contents, relist.ids())

@@ -181,6 +181,15 @@ class Views:
         self._room(known.view.labels).move_to_end(known.view)
         return known.view
 
+    def close(self) -> None:
+        """Let go of all views, which refer to this as this does to them: nothing of it is left to the collector."""
+        for view in self._views():
+            view.close()
+        self._plain.clear()
+        self._labelled.clear()
+        self._known.clear()
+        self._counts = Counts(0)
+
     def order(self, sort: str | None) -> Order:
         """Return all slots in an order."""
         order = self._orders.get(sort)

@@ -9,7 +9,7 @@ from segsvc.web.api import PATIENCE, Api
 from segsvc.web.body import json_object
 from segsvc.web.conditional import precondition
 from segsvc.web.credentials import authenticated
-from segsvc.web.links import Addresses, item_url
+from segsvc.web.links import item_url
 from segsvc.web.openapi import build_document
 from segsvc.web.params import no_parameters, write_request
 from segsvc.web.reads import Reads
@@ -23,7 +23,6 @@ class Handlers:
         self._api = api
         self._service = api.service
         self._reads = reads
-        self._addresses = Addresses(api.trusted_hosts)
         description = orjson.dumps(build_document(), option=orjson.OPT_SORT_KEYS)
         self._description = {
             gzip: reads.prepared(represent(description, gzip=gzip, digest=digest(description)))
@@ -80,7 +79,7 @@ class Handlers:
     # --- what all of them share
 
     def _negotiate(self, request: web.Request) -> tuple[str, bool]:
-        return self._addresses.base(request), accepts_gzip(request.headers)
+        return self._reads.addresses.base(request), accepts_gzip(request.headers)
 
     async def _stored(
         self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None

@@ -40,6 +40,9 @@ class Addresses:
 
     def base(self, request: web.BaseRequest) -> str:
         """Return what `base_url` does."""
+        if not request.raw_path.startswith("/"):
+            # it names a host, which goes before the headers (RFC 9112, section 3.2.2): they do not tell this address
+            return base_url(request, self._trusted_hosts)
         told = self._told(request.headers)
         base = self._known.get(told)
         if base is None:

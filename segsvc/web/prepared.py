@@ -40,8 +40,8 @@ class Prepared:
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes to keep."""
-        return len(self._form.body) + 4096
+        """About how many bytes it takes to keep: the headers stand in the representation and in both heads."""
+        return len(self._form.body) + 3 * sum(map(len, self._form.headers.values())) + 4096
 
     @property
     def digest(self) -> bytes | None:

@@ -41,8 +41,12 @@ ANSWERS_BUDGET = 64 * 2**20
 ASKED_ONCE = 1 << 14
 """Of how many pages that are not kept it is known that they were asked for. A page is kept when asked for again: else
 whoever walks through all pages would push out those that are polled, and fill memory that is in no cache."""
-PATHS_BUDGET = 8 * 2**20
-"""How many bytes of paths with their parameters are kept."""
+MAX_PATHS = 4096
+"""How many paths are kept with their parameters, of up to `MAX_PATH` characters each. Longer ones are read each time,
+and so are rendered pages of as long labels: callers make them up at will."""
+MAX_PATH = 1024
+MAX_RENDERED_AT_ONCE = 100
+"""How many segments a page may have that is rendered, and compressed, while others wait for their answers."""
 
 _ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
 _PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
@@ -55,6 +59,18 @@ class _Page:
 
     stamp: object
     answer: Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A rendered segment, and the state of it that was rendered."""
+
+    entry: Entry
+    answer: Prepared
+
+    @property
+    def size(self) -> int:
+        return self.answer.size + len(self.entry.body)
 
 
 class _Target(NamedTuple):
@@ -73,11 +89,11 @@ class Reads:
         self._service = api.service
         self._surroundings = surroundings
         self._common = common
-        self._addresses = Addresses(api.trusted_hosts)
-        self._targets: LruCache[str, _Target] = LruCache(PATHS_BUDGET, lambda target: len(target.where.path) * 4 + 2048)
+        self.addresses = Addresses(api.trusted_hosts)
+        self._targets: LruCache[str, _Target] = LruCache(MAX_PATHS)
         self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
-        self._asked_once: LruCache[object, bool] = LruCache(ASKED_ONCE)
-        self._items: LruCache[object, Prepared] = LruCache(ANSWERS_BUDGET, lambda answer: answer.size)
+        self._asked_once: LruCache[int, bool] = LruCache(ASKED_ONCE)  # by hash
+        self._items: LruCache[object, _Item] = LruCache(ANSWERS_BUDGET, lambda item: item.size)
         self._searching = asyncio.Lock()
         self._fresh = (-1, -1, b"")
 
@@ -87,7 +103,7 @@ class Reads:
         """GET /segments."""
         principal = await authenticated(request.headers, self._api.verifier)
         asked = list_request(request.query, max_pagesize=self._api.max_pagesize)
-        base = self._addresses.base(request)
+        base = self.addresses.base(request)
         await self._service.reach(asked.min_revision, patience=PATIENCE)
         gzip = accepts_gzip(request.headers)
         view = self._service.view(principal, asked.query.labels)
@@ -101,7 +117,7 @@ class Reads:
         """GET /segments/{id}."""
         principal = await authenticated(request.headers, self._api.verifier)
         asked = item_request(request.query)
-        base = self._addresses.base(request)
+        base = self.addresses.base(request)
         segment_id = existing(request.match_info["id"])
         await self._service.reach(asked.min_revision, patience=PATIENCE)
         entry = self._service.read(principal, segment_id)
@@ -134,11 +150,11 @@ class Reads:
         """Return the whole answer to a read, or None where the handlers are to give it."""
         began = perf_counter()
         headers = message.headers
-        if message.method not in _READING or hdrs.EXPECT in headers:
+        if message.method not in _READING or hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
             return None
         try:
             principal = self._api.verifier.cached(bearer_token(headers))
-            base = self._addresses.known(headers)
+            base = self.addresses.known(headers)
             if principal is None or base is None:
                 return None
             target = self._target(message)
@@ -202,11 +218,13 @@ class Reads:
     # --- what is kept
 
     def _page_at_hand(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
-        """Return a page as it is now, or None where that takes a search."""
+        """Return a page as it is now, or None where that takes a search or long to render."""
         page = self._pages.get((view.key, asked.key, base, gzip))
         if page is not None and page.stamp is view.stamp:
             return page.answer
-        return self._page(view, asked, base=base, gzip=gzip) if self._service.at_hand(view, asked.query) else None
+        if asked.query.pagesize > MAX_RENDERED_AT_ONCE or not self._service.at_hand(view, asked.query):
+            return None
+        return self._page(view, asked, base=base, gzip=gzip)
 
     def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared:
         """Return a page as it is now, rendered anew unless the one that is kept shows the same."""
@@ -219,18 +237,19 @@ class Reads:
             return page.answer
         links = page_links(base, asked, selection.total)
         answer = self.prepared(render.page(selection, links, base=base, gzip=gzip, digest=digest))
-        if page is not None or self._asked_once.get(key):
-            self._pages.put(key, _Page(view.stamp, answer))
+        if page is not None or self._asked_once.get(hash(key)):
+            if sum(map(len, asked.query.labels)) <= MAX_PATH:
+                self._pages.put(key, _Page(view.stamp, answer))
         else:
-            self._asked_once.put(key, True)
+            self._asked_once.put(hash(key), True)
         return answer
 
     def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared:
         """Return a segment or its export, rendered unless it is kept."""
-        key = (entry, base, gzip, asked.export)
-        answer = self._items.get(key)
-        if answer is None:
+        key = (entry.id, base, gzip, asked.export)
+        item = self._items.get(key)
+        if item is None or item.entry is not entry:
             form = render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
-            answer = self.prepared(form)
-            self._items.put(key, answer)
-        return answer
+            item = _Item(entry, self.prepared(form))
+            self._items.put(key, item)
+        return item.answer

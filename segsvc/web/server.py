@@ -28,11 +28,13 @@ None, or an exception, leaves the request to the application, which is where all
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
-_log = structlog.get_logger()
-
-
 ROW = 16
 """How many requests are answered before their answers are sent: more would push each other out of the caches."""
+
+_READING = frozenset({"GET", "HEAD"})
+
+_log = structlog.get_logger()
+
 
 _Messages = Sequence[tuple[RawRequestMessage, Any]]
 
@@ -114,6 +116,7 @@ class _Protocol(web.RequestHandler):
         if (
             is_plain
             and len(messages) == 1
+            and message.method in _READING
             and payload is EMPTY_PAYLOAD
             and self._server.at_once is not None
             and not message.should_close
@@ -136,13 +139,32 @@ class _Protocol(web.RequestHandler):
         peer = self.peername
         try:
             answer = self._server.at_once(message, peer[0] if isinstance(peer, tuple) else peer)
-        except Exception:  # noqa: BLE001 (the handlers meet it again, and tell; others wait for their answers here)
+        except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
+            _log.error("unexpected_error", exc_info=error)
             answer = None
         if answer is None:
-            self._messages.appendleft((message, EMPTY_PAYLOAD))  # what came in behind it has not been looked at yet
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._leave(message)
         return answer
+
+    def _leave(self, message: RawRequestMessage) -> None:
+        """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""
+        self._messages.appendleft((message, EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _release(self) -> None:
+        message, self._held = self._held, None
+        if message is not None:
+            self._leave(message)
+
+    def close(self) -> None:
+        """Answer no further requests, but the one that is held back."""
+        self._release()
+        super().close()
+
+    def _process_keepalive(self) -> None:
+        self._release()  # a connection with a request is not idle
+        super()._process_keepalive()
 
     def send(self, answer: bytes) -> None:
         """Send an answer that `answer` returned."""
@@ -204,30 +226,30 @@ class _BoundedParser:
     trailers. What ``sift`` does not return of the requests is not told.
     """
 
-    __slots__ = ("_held", "_parser", "_payload", "_read", "_sift", "message_consumed")
+    __slots__ = ("_parser", "_payload", "_read", "_sift", "_unread", "message_consumed")
 
     def __init__(self, parser: Any, sift: Callable[..., _Messages]) -> None:
         self._parser = parser
         self._sift = sift
         self._payload: Any = EMPTY_PAYLOAD
         self._read = 0
-        self._held = 0
+        self._unread = 0
         self.message_consumed = parser.message_consumed  # asked for with each request
 
     def feed_data(self, data: bytes) -> Any:
         """Do as aiohttp's does. Raises HttpProcessingError."""
-        if self._held > MAX_HEAD:
+        if self._unread > MAX_HEAD:
             raise HeadTooLarge
         messages, upgraded, tail = self._parser.feed_data(data)
         if messages:
-            is_plain = not upgraded and self._held + len(data) <= MAX_HEAD
+            is_plain = not upgraded and self._unread + len(data) <= MAX_HEAD
             self._payload = messages[-1][1]
-            self._held, self._read = 0, self._payload.total_bytes
+            self._unread, self._read = 0, self._payload.total_bytes
             return self._sift(messages, is_plain=is_plain), upgraded, tail
         read = self._payload.total_bytes
-        self._held = 0 if read != self._read else self._held + len(data)
+        self._unread = 0 if read != self._read else self._unread + len(data)
         self._read = read
-        if self._held > MAX_HEAD:
+        if self._unread > MAX_HEAD:
             if not self._payload.is_eof():
                 self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
             raise HeadTooLarge

@@ -179,3 +179,18 @@ class TestUnset:
 async def test_equal_pages_for_two_hosts_are_kept_apart(service: Deployment) -> None:
     for host in ("one.example.com", "two.example.com", "one.example.com"):
         assert await base_seen(service.viewer, {"Host": host}) == f"http://{host}"
+
+
+async def test_a_host_named_in_the_request_line_is_nobody_elses_address(service: Deployment) -> None:
+    caller, host = service.editor, f"{unique()}.example.com"
+    token = f"Authorization: Bearer {caller.token}"
+
+    async def seen(target: str) -> str:
+        sent = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{token}\r\n\r\n"
+        link: str = (await raw(service.url, sent.encode())).json["links"]["self"]
+        return link.partition("/segments?")[0]
+
+    assert await seen("http://elsewhere.example.com/segments") == "http://elsewhere.example.com"
+    assert await seen("/segments") == f"http://{host}"
+    assert await seen("http://elsewhere.example.com/segments") == "http://elsewhere.example.com"
+    assert (await caller.list(headers={"Host": host})).json["links"]["self"].startswith(f"http://{host}/")

@@ -69,7 +69,8 @@ async def by_the_handlers(caller: Client, method: str, path: str, headers: dict[
 
 
 async def polls(caller: Client, method: str, path: str, headers: dict[str, str]) -> Answer:
-    await caller.request(method, path, headers=headers)  # whatever was not at hand is now
+    for _ in range(2):  # whatever was not at hand is now, and asked for twice it is kept
+        await caller.request(method, path, headers=headers)
     answer = await caller.request(method, path, headers=headers)
     assert is_at_once(answer)
     return answer
@@ -207,6 +208,20 @@ class TestFreshness:
         pages = [await polls(caller, "GET", "/segments", {}) for caller in (first, second)]
         assert [page.ids for page in pages] == [["of-one"], ["of-two"]]
         assert pages[0].etag != pages[1].etag
+
+
+async def test_pages_of_labels_that_callers_make_up_are_not_kept(polled: Deployment) -> None:
+    label = "%F0%9F%98%80" * 100
+    for _ in range(3):
+        answer = await polled.viewer.get(f"/segments?label={label}")
+        assert answer.json["totalCount"] == 0
+        assert not is_at_once(answer)
+
+
+async def test_a_large_page_is_rendered_while_no_others_wait_for_it(polled: Deployment) -> None:
+    path = "/segments?pagesize=1000&sort=createdAt"
+    answers = [await polled.viewer.get(path) for _ in range(3)]
+    assert [is_at_once(answer) for answer in answers] == [False, False, True]
 
 
 async def test_searches_that_wait_for_each_other_all_get_their_answer(polled: Deployment) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
 
 from segsvc.cluster.collector import collector_at_ease
+from segsvc.domain.segment import Roles, Segment
+from segsvc.index.entry import Version, entry
+from segsvc.index.query import Query, Selector
+from segsvc.index.store import SegmentStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,3 +64,25 @@ def test_a_list_that_fails_leaves_the_collector_as_it_was() -> None:
 
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == frozen
+
+
+def test_what_a_list_takes_the_place_of_is_freed_though_it_is_out_of_sight() -> None:
+    store = SegmentStore()
+    selector = Selector(store)
+    caller = Roles().readers
+    gone = []
+    for revision in range(1, 4):
+        with collector_at_ease():
+            relist = store.relist()
+            for number in range(10):
+                segment = Segment(f"seg-{number}", f"Name {number}", "", Roles(), ("a",), {})
+                relist.add(segment.id, Version(f"uid-{number}", number + 1), entry(segment, Version("u", number + 1)))
+            store.finish(relist, revision)
+            gone.append(weakref.ref(relist.contents))
+            del relist
+        for labels in ((), ("a",)):
+            for search, sort in ((None, "displayName"), ("name", None), (None, "-modifiedAt")):
+                query = Query(0, 5, search, sort, labels)
+                assert len(selector.select(store.view(caller, labels), query).entries) == 5
+
+    assert [contents() is None for contents in gone] == [True, True, False]

@@ -13,7 +13,7 @@ from aiohttp import web
 from segsvc.web.server import AT_ONCE, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from aiohttp.http_parser import RawRequestMessage
 
@@ -37,6 +37,8 @@ class Served:
         self.application.router.add_get("/cold", self._cold)
         self.application.router.add_get("/faulty", self._cold)
         self.application.router.add_post("/hot", self._cold)
+        self.on_hot: Callable[[], None] = lambda: None
+        self.close: Callable[[], None] = lambda: None
         self.port = 0
         self.connections: list[Connection] = []
 
@@ -47,6 +49,7 @@ class Served:
         if message.method != "GET" or message.path != "/hot":
             return None
         self.at_once.append(message.path)
+        self.on_hot()
         return HOT
 
     async def _cold(self, request: web.Request) -> web.Response:
@@ -93,6 +96,8 @@ async def serving(*, keepalive: float = 60) -> AsyncIterator[Served]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     served.port = runner.addresses[0][1]
+    assert runner.server is not None
+    served.close = runner.server.pre_shutdown
     try:
         yield served
     finally:
@@ -120,6 +125,18 @@ async def test_a_request_that_comes_in_pieces_is_answered_when_it_is_whole() -> 
         assert served.at_once == []
         assert await caller.ask(GET_HOT[20:]) == b"hot"
         assert served.at_once == ["/hot"]
+
+
+async def test_what_came_in_before_the_server_closes_is_answered() -> None:
+    async with serving() as served:
+        first, second = [await served.connect() for _ in range(2)]
+        for caller in (first, second):
+            await caller.ask(GET_COLD)
+        served.on_hot = served.close  # while one is being answered, the other's request is held back
+        for caller in (first, second):
+            caller.writer.write(GET_HOT)
+        assert [await first.answer(), await second.answer()] == [b"hot", b"cccc"]
+        assert await second.is_ended()
 
 
 async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
@@ -207,5 +224,7 @@ async def test_an_idle_connection_is_closed_and_one_in_use_is_not() -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + 1
         while loop.time() < until:
-            assert await caller.ask(GET_HOT) == b"hot"
+            # whose request is held back when the timer goes is answered by aiohttp
+            assert await caller.ask(GET_HOT) in {b"hot", b"cccc"}
+        assert served.at_once
         assert await caller.is_ended()
