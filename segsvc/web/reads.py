@@ -50,7 +50,6 @@ MAX_RENDERED_AT_ONCE = 100
 
 _ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
 _PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
-_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 
 
 @dataclass(slots=True)
@@ -107,9 +106,10 @@ class Reads:
         await self._service.reach(asked.min_revision, patience=PATIENCE)
         gzip = accepts_gzip(request.headers)
         view = self._service.view(principal, asked.query.labels)
-        page = self._page_at_hand(view, asked, base=base, gzip=gzip)
+        page = self._kept(view, asked, base=base, gzip=gzip)
         if page is None:
-            view = await self._searched(principal, asked)
+            if not self._service.at_hand(view, asked.query):
+                view = await self._searched(principal, asked)
             page = self._page(view, asked, base=base, gzip=gzip)
         return self.respond(request, page)
 
@@ -150,7 +150,7 @@ class Reads:
         """Return the whole answer to a read, or None where the handlers are to give it."""
         began = perf_counter()
         headers = message.headers
-        if message.method not in _READING or hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
+        if hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
             return None
         try:
             principal = self._api.verifier.cached(bearer_token(headers))
@@ -182,8 +182,12 @@ class Reads:
         if isinstance(target.asked, ItemRequest):
             entry = self._service.read(principal, target.id)
             return self._item(entry, target.asked, base=base, gzip=gzip)
-        view = self._service.view(principal, target.asked.query.labels)
-        return self._page_at_hand(view, target.asked, base=base, gzip=gzip)
+        query = target.asked.query
+        view = self._service.view(principal, query.labels)
+        page = self._kept(view, target.asked, base=base, gzip=gzip)
+        if page is None and query.pagesize <= MAX_RENDERED_AT_ONCE and self._service.at_hand(view, query):
+            page = self._page(view, target.asked, base=base, gzip=gzip)
+        return page
 
     def _target(self, message: RawRequestMessage) -> _Target:
         """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
@@ -217,17 +221,13 @@ class Reads:
 
     # --- what is kept
 
-    def _page_at_hand(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
-        """Return a page as it is now, or None where that takes a search or long to render."""
+    def _kept(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+        """Return a page that is kept, if nothing in the view has changed since."""
         page = self._pages.get((view.key, asked.key, base, gzip))
-        if page is not None and page.stamp is view.stamp:
-            return page.answer
-        if asked.query.pagesize > MAX_RENDERED_AT_ONCE or not self._service.at_hand(view, asked.query):
-            return None
-        return self._page(view, asked, base=base, gzip=gzip)
+        return page.answer if page is not None and page.stamp is view.stamp else None
 
     def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared:
-        """Return a page as it is now, rendered anew unless the one that is kept shows the same."""
+        """Return a page that has to be looked at anew, and rendered unless the one that is kept shows the same."""
         selection = self._service.select(view, asked.query)
         digest = render.page_digest(selection)
         key = (view.key, asked.key, base, gzip)
@@ -237,11 +237,11 @@ class Reads:
             return page.answer
         links = page_links(base, asked, selection.total)
         answer = self.prepared(render.page(selection, links, base=base, gzip=gzip, digest=digest))
-        if page is not None or self._asked_once.get(hash(key)):
-            if sum(map(len, asked.query.labels)) <= MAX_PATH:
-                self._pages.put(key, _Page(view.stamp, answer))
-        else:
-            self._asked_once.put(hash(key), True)
+        once = hash(key)
+        if page is None and self._asked_once.get(once) is None:
+            self._asked_once.put(once, True)
+        elif sum(map(len, asked.query.labels)) <= MAX_PATH:
+            self._pages.put(key, _Page(view.stamp, answer))
         return answer
 
     def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared:

@@ -20,7 +20,7 @@ TRACE_HEADER = "X-Trace-Id"
 
 AtOnce = Callable[[RawRequestMessage, str | None], bytes | None]
 AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
-"""What of an application answers requests without waiting for anything: message and caller's address to answer.
+"""What of an application answers GET and HEAD without waiting for anything: message and caller's address to answer.
 
 None, or an exception, leaves the request to the application, which is where all that is wrong is told.
 """
