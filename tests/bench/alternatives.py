@@ -43,9 +43,7 @@ def _own_list(bench: Bench, around: Surroundings, running: Service) -> Result:
 
 
 def _handler(bench: Bench, around: Surroundings, running: Service) -> Result:
-    arguments = ["-m", "tests.bench.programs.lister", "--cluster", around.url + around.collection]
-    arguments += ["--token", around.token] if around.token else []
-    arguments += ["--ca-file", around.ca_file] if around.ca_file else []
+    arguments = ["-m", "tests.bench.programs.lister", *around.arguments]
     with python(arguments, cores=bench.measured) as process:
         lister = Target(process, f"{process.first_line()}/segments", running.authorization, 200, "any")
         seconds = max(bench.seconds, LEAST_SECONDS)

@@ -62,6 +62,14 @@ class Surroundings:
         """The headers of a client of the cluster."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
+    @property
+    def arguments(self) -> list[str]:
+        """What a program is told of the cluster's collection; see `tests.bench.programs.client`."""
+        arguments = ["--cluster", self.url + self.collection]
+        arguments += ["--token", self.token] if self.token else []
+        arguments += ["--ca-file", self.ca_file] if self.ca_file else []
+        return arguments
+
     def get(self, query: str = "") -> bytes:
         """Fetch the list of all segments, or of what a query says, from the cluster itself."""
         context = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else None

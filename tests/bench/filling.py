@@ -58,9 +58,7 @@ def _filling(bench: Bench, around: Surroundings, listed: Path) -> Result:
 
 
 def _syncing(bench: Bench, around: Surroundings) -> Result:
-    arguments = ["-m", "tests.bench.programs.fetch", "--cluster", around.url + around.collection]
-    arguments += ["--token", around.token] if around.token else []
-    arguments += ["--ca-file", around.ca_file] if around.ca_file else []
+    arguments = ["-m", "tests.bench.programs.fetch", *around.arguments]
 
     def fetch() -> float:
         with python(arguments, cores=bench.measured) as program:

@@ -20,9 +20,7 @@ def measure(bench: Bench) -> Iterator[Result]:
     seconds = max(LEAST_SECONDS, bench.rounds * bench.seconds)
     with service(bench, around) as running:
         arguments = ["-m", "tests.bench.programs.visible", "--api", running.url, "--api-token", running.token]
-        arguments += ["--cluster", around.url + around.collection]
-        arguments += ["--token", around.token] if around.token else []
-        arguments += ["--ca-file", around.ca_file] if around.ca_file else []
+        arguments += around.arguments
         arguments += ["--rate", str(RATE), "--seconds", str(seconds)]
         with python(arguments, cores=bench.load) as client:
             found = json.loads(client.first_line())

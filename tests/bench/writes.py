@@ -47,12 +47,9 @@ def measure(bench: Bench) -> Iterator[Result]:
 
 
 def _writers(running: Service, around: Surroundings) -> list[_Writer]:
-    direct = ["--cluster", around.url + around.collection]
-    direct += ["--token", around.token] if around.token else []
-    direct += ["--ca-file", around.ca_file] if around.ca_file else []
     return [
         _Writer("api", f"{RATE} PUTs/s", ["--api", running.url, "--token", around.caller(EDITOR)]),
-        _Writer("cluster", f"{RATE} changes/s made in the cluster", direct),
+        _Writer("cluster", f"{RATE} changes/s made in the cluster", around.arguments),
     ]
 
 

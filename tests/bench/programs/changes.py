@@ -9,13 +9,14 @@ import asyncio
 import json
 import random
 import signal
-import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+
+from tests.bench.programs import client
 
 KNOWN = 1000
 """How many segments are changed in turns."""
@@ -50,18 +51,14 @@ async def main() -> None:
     """Run until told to stop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--api", help="URL of the service's API, whose segments are changed")
-    parser.add_argument("--cluster", help="URL of the collection in the cluster, whose resources are changed")
-    parser.add_argument("--token")
-    parser.add_argument("--ca-file")
+    client.add_options(parser, required=False)
     parser.add_argument("--rate", type=float, required=True, help="changes in a second")
     options = parser.parse_args()
-    context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
-    headers = {"Authorization": f"Bearer {options.token}"} if options.token else {}
     loop = asyncio.get_running_loop()
     stop, toggled = asyncio.Event(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, toggled.set)
-    async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=context)) as session:
+    async with client.session(options) as session:
         change = await (_through_api(session, options.api) if options.api else _in_cluster(session, options.cluster))
         print("ready", flush=True)
         runs = asyncio.create_task(_runs(toggled, change, options.rate))

@@ -2,27 +2,20 @@
 
 import argparse
 import json
-import ssl
 import time
 
-import aiohttp
 import orjson
 import uvloop
+
+from tests.bench.programs import client
 
 
 async def main() -> None:
     """Measure once."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cluster", required=True, help="URL of the collection")
-    parser.add_argument("--token")
-    parser.add_argument("--ca-file")
+    client.add_options(parser)
     options = parser.parse_args()
-    context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
-    # a compressed list takes the API server many times as long
-    headers = {"Accept-Encoding": "identity"}
-    if options.token:
-        headers["Authorization"] = f"Bearer {options.token}"
-    async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=context)) as session:
+    async with client.session(options) as session:
         began = time.perf_counter()
         async with session.get(options.cluster) as response:
             response.raise_for_status()

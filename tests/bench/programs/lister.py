@@ -7,14 +7,14 @@ It checks no token and shows every caller everything. Prints its URL, and ends w
 import argparse
 import asyncio
 import signal
-import ssl
 from typing import Any
 
-import aiohttp
 import orjson
 import uvloop
 from aiohttp import web
 from rapidfuzz import fuzz, process, utils
+
+from tests.bench.programs import client
 
 ANNOTATIONS = "segment.grnry.io/"
 SCORE = 80
@@ -23,17 +23,11 @@ SCORE = 80
 async def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cluster", required=True, help="URL of the collection")
-    parser.add_argument("--token")
-    parser.add_argument("--ca-file")
+    client.add_options(parser)
     options = parser.parse_args()
-    context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
-    headers = {"Accept-Encoding": "identity"}
-    if options.token:
-        headers["Authorization"] = f"Bearer {options.token}"
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(ssl=context)) as session:
+    async with client.session(options) as session:
 
         async def handler(request: web.Request) -> web.Response:
             async with session.get(options.cluster) as response:

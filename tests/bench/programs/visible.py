@@ -8,11 +8,11 @@ each, counted from the change's request and from its answer, with those of the s
 import argparse
 import asyncio
 import json
-import ssl
 import time
 
 import aiohttp
 
+from tests.bench.programs import client
 from tests.bench.programs.changes import DESCRIPTION, KNOWN, MERGE
 
 
@@ -21,18 +21,14 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--api", required=True)
     parser.add_argument("--api-token", required=True)
-    parser.add_argument("--cluster", required=True)
-    parser.add_argument("--token")
-    parser.add_argument("--ca-file")
+    client.add_options(parser)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
-    context = ssl.create_default_context(cafile=options.ca_file) if options.ca_file else True
-    credentials = {"Authorization": f"Bearer {options.token}"} if options.token else {}
     caller = {"Authorization": f"Bearer {options.api_token}"}
     found: dict[str, list[float]] = {"from_answer": [], "from_request": [], "read": []}
     async with (
-        aiohttp.ClientSession(headers=credentials, connector=aiohttp.TCPConnector(ssl=context)) as cluster,
+        client.session(options) as cluster,
         aiohttp.ClientSession(headers=caller) as api,
     ):
         known = await _visible(cluster, api, options)
