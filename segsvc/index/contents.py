@@ -1,5 +1,6 @@
 """All that is known of the segments shown, but for orders and views: what a relist makes anew and swaps in whole."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,7 @@ from segsvc.index.classes import Classes
 from segsvc.index.entry import Entry
 from segsvc.index.postings import Postings
 from segsvc.index.search import SearchIndex
-from segsvc.index.slotlist import SlotArray
-from segsvc.index.slots import Slots
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, MODIFIED_AT, SlotArray, Slots
 
 
 @dataclass(slots=True)
@@ -29,6 +29,8 @@ class Change:
     """Whether the class before has none left, and its number is free."""
     shows: bool = True
     """Whether readers may see a difference."""
+    changed: Collection[str] = ()
+    """What of it lists can be sorted by has changed, where there is an entry before and after."""
 
 
 class Contents:
@@ -64,18 +66,21 @@ class Contents:
         class_after = self.classes.join(entry.roles.readers)
         begins = self.classes.counts[class_after] == 1
         self.classes.leave(class_before)
-        name_before, name = before.display_name, entry.display_name
-        self.slots.replace(slot, entry, name, class_=class_after)
+        changed = _changed(before, entry)
+        self.slots.replace(slot, entry, class_=class_after)
+        if changed:
+            name = entry.display_name
+            self.slots.place(slot, entry, name)
+            if DISPLAY_NAME in changed:
+                self.names.remove(slot, before.display_name)
+                self.names.put(slot, name)
         if before.labels != entry.labels:
             for label in before.labels:
                 self.labels.remove(label, slot)
             for label in entry.labels:
                 self.labels.add(label, slot)
-        if name_before != name:
-            self.names.remove(slot, name_before)
-            self.names.put(slot, name)
         ends = not self.classes.counts[class_before]
-        return Change(slot, before, entry, class_before, class_after, begins, ends)
+        return Change(slot, before, entry, class_before, class_after, begins, ends, changed=changed)
 
     def remove(self, segment_id: str) -> Change | None:
         """Forget a segment, where it is known."""
@@ -105,3 +110,14 @@ class Contents:
             has_label[slots] = True
             found = found.compress(has_label.take(found))
         return found
+
+
+def _changed(before: Entry, after: Entry) -> list[str]:
+    """Return which of what lists can be sorted by is not the same."""
+    (created_before, modified_before), (created, modified) = before.times(), after.times()
+    changed = [] if before.name_json == after.name_json else [DISPLAY_NAME]
+    if created_before != created:
+        changed.append(CREATED_AT)
+    if modified_before != modified:
+        changed.append(MODIFIED_AT)
+    return changed

@@ -1,21 +1,23 @@
-"""What has been counted for views: how many segments in view stand in the blocks of an order, for one view each.
+"""What has been counted for views: how many segments in view stand in each block of an order.
 
-A running count tells in which blocks a page stands. It takes a number for each block, so there is room for that of a
-great many views. One that nobody reads is not kept up for ever.
+The running count of these tells in which blocks a page stands; it is made when next needed. Both take a number for each
+block, so there is room for those of a great many views. What nobody reads is not kept up for ever.
 """
 
+from array import array
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-if TYPE_CHECKING:
-    from array import array
+import numpy as np
 
 MAX_BYTES = 16 * 2**20
-"""How much all counts together take: those of 4,000 views of 100,000 segments, in one order each."""
+"""How much all counts together take: those of 2,000 views of 100,000 segments, in one order each."""
 MAX_UNREAD = 256
 """How many changes a count follows without being read: to count anew costs as much as some hundred of them."""
 LEAST_BYTES = 512
 """What a count takes besides its numbers."""
+BLOCK_BYTES = 8
+"""What it takes for each block."""
 
 Running: TypeAlias = "array[int]"
 """How many segments in view stand before each block, and at last how many there are in all; four bytes each."""
@@ -23,28 +25,59 @@ Running: TypeAlias = "array[int]"
 _Viewer = TypeVar("_Viewer")
 
 
-class _Count:
-    """A running count, and how many changes it has followed since it was read."""
+class Count:
+    """How many segments in view each block of an order holds."""
 
-    __slots__ = ("bytes", "running", "unread")
+    __slots__ = ("_held", "_running", "unread")
 
-    def __init__(self, running: Running) -> None:
-        self.running = running
-        self.bytes = len(running) * running.itemsize + LEAST_BYTES
+    def __init__(self, held: "array[int]") -> None:
+        """Begin with these numbers, of four bytes each, by block."""
+        self._held = held
+        self._running: Running | None = None
         self.unread = 0
+        """How many changes it has followed since it was read."""
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes it takes to keep."""
+        return len(self._held) * BLOCK_BYTES + LEAST_BYTES
+
+    @property
+    def running(self) -> Running:
+        """The running count, to be read at once."""
+        if self._running is None:
+            sums = np.zeros(len(self._held) + 1, np.int32)
+            np.cumsum(np.frombuffer(self._held, np.int32), out=sums[1:])
+            self._running = array("i", sums.tobytes())
+        return self._running
+
+    def add(self, block: int, number: int) -> None:
+        """Count so many more in a block."""
+        self._held[block] += number
+        self._running = None
+
+    def split(self, block: int, first: int) -> None:
+        """Follow the split of a block, with so many of its segments in view in its first half."""
+        self._held[block] -= first
+        self._held.insert(block, first)
+        self._running = None
+
+    def copy(self) -> "Count":
+        """Return another one of the same numbers."""
+        return Count(self._held[:])
 
 
 class Counts(Generic[_Viewer]):
-    """Running counts by view and order; those read last, as far as there is room."""
+    """Counts by view and order; those read last, as far as there is room."""
 
     def __init__(self, max_bytes: int) -> None:
         """One that alone takes more than ``max_bytes`` is kept while it is the only one."""
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._counts: OrderedDict[tuple[_Viewer, str | None], _Count] = OrderedDict()
+        self._counts: OrderedDict[tuple[_Viewer, str | None], Count] = OrderedDict()
         self._viewers: dict[str | None, dict[_Viewer, None]] = {}
 
-    def get(self, viewer: _Viewer, sort: str | None) -> "Running | None":
+    def get(self, viewer: _Viewer, sort: str | None) -> Count | None:
         """Return what was counted for a view in an order, or None."""
         key = (viewer, sort)
         count = self._counts.get(key)
@@ -52,12 +85,12 @@ class Counts(Generic[_Viewer]):
             return None
         self._counts.move_to_end(key)
         count.unread = 0
-        return count.running
+        return count
 
-    def put(self, viewer: _Viewer, sort: str | None, running: Running) -> None:
+    def put(self, viewer: _Viewer, sort: str | None, count: Count) -> None:
         """Keep what was counted, at the cost of what was not read for longest."""
         self._remove(viewer, sort)
-        count = self._counts[viewer, sort] = _Count(running)
+        self._counts[viewer, sort] = count
         self._viewers.setdefault(sort, {})[viewer] = None
         self._bytes += count.bytes
         self.make_room()
@@ -66,7 +99,7 @@ class Counts(Generic[_Viewer]):
         """Return the views for which something is kept in an order."""
         return list(self._viewers.get(sort, ()))
 
-    def changing(self, viewer: _Viewer, sort: str | None) -> "Running | None":
+    def changing(self, viewer: _Viewer, sort: str | None) -> Count | None:
         """Return what is kept, to follow a change; it is dropped instead if nobody has read it for long."""
         count = self._counts.get((viewer, sort))
         if count is None:
@@ -75,14 +108,12 @@ class Counts(Generic[_Viewer]):
         if count.unread > MAX_UNREAD:
             self._remove(viewer, sort)
             return None
-        return count.running
+        return count
 
-    def split(self, viewer: _Viewer, sort: str | None, block: int, held: int) -> None:
+    def split(self, viewer: _Viewer, sort: str | None, block: int, first: int) -> None:
         """Let what is kept follow the split of a block, with so many segments in view in its first half."""
-        count = self._counts[viewer, sort]
-        count.running.insert(block + 1, count.running[block] + held)
-        count.bytes += count.running.itemsize
-        self._bytes += count.running.itemsize
+        self._counts[viewer, sort].split(block, first)
+        self._bytes += BLOCK_BYTES
 
     def make_room(self) -> None:
         """Drop what was not read for longest, if all together has grown too large."""
@@ -93,7 +124,7 @@ class Counts(Generic[_Viewer]):
         """Keep what is kept for a view for another too, of the same segments, unless it has its own."""
         for sort, viewers in self._viewers.items():
             if viewer in viewers and other not in viewers:
-                self.put(other, sort, self._counts[viewer, sort].running[:])
+                self.put(other, sort, self._counts[viewer, sort].copy())
 
     def forget(self, viewer: _Viewer) -> None:
         """Drop all that is kept for a view."""

@@ -1,15 +1,16 @@
 """Orders: all segments by id, and by what else lists can be sorted by, as arrays of slots.
 
-An order is made when first asked for and then follows each change, by a binary search. Ties stand by id upwards in
-every order, the descending ones too.
+An order is made when first asked for and then follows each change. Ties stand by id upwards in every order, the
+descending ones too.
 
-An order is one array, and in thought a row of blocks of neighbours, so that others can count by blocks. A block grows
-and shrinks with what comes and goes in it, which moves no segment from one block to another. One that has grown is
-split.
+An order is a row of blocks of some hundred neighbours, so that a change moves no more than these, and so that others
+can count by blocks. A block has a fence: the key of the segment that was its first when it was made. Between its own
+fence and the next it grows and shrinks with what comes and goes; no segment moves from one block to another. One that
+has grown is split.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,55 +22,52 @@ from numpy.typing import NDArray
 
 from segsvc.index.contents import Change
 from segsvc.index.entry import Entry
-from segsvc.index.slotlist import SlotArray, SlotList
-from segsvc.index.slots import PREFIX, Slots, instant, prefix
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, MODIFIED_AT, PREFIX, SlotArray, Slots
 
 BLOCK = 128
 """How many segments a block has at first; it is split when there are more than twice as many."""
 _SPARE_BLOCKS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """What segments are sorted by: a text, and for most comparisons a key of it that is at hand for each slot.
+class _Descending(str):
+    """A text that comes before those that others come before."""
 
-    Keys sort as texts do, but where texts were cut (see `segsvc.index.slots.prefix`) several may have the same.
+    __slots__ = ()
+    __lt__ = str.__gt__
+    __gt__ = str.__lt__
+    __hash__ = str.__hash__
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What segments are sorted by: a text, and a number by slot that is at hand, one by one or as a column of all.
+
+    Numbers sort as texts do, but where texts were cut (see `segsvc.index.slots.prefix`) several may have the same.
     """
 
     text: Callable[[Entry], str]
-    of_text: Callable[[str], Any]
-    of_slot: Callable[[Slots, int], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _SortKey(_Key):
-    """``column`` has the keys of all slots."""
-
+    number: Callable[[Slots], Callable[[int], int]]
     column: Callable[[Slots], NDArray[Any]]
 
 
-_BY_ID = _Key(attrgetter("id"), str, lambda slots, slot: slots.entries[slot].id)
-_KEYS: Mapping[str, _SortKey] = {
-    "displayName": _SortKey(
+_FIELDS: Mapping[str, _Field] = {
+    DISPLAY_NAME: _Field(
         attrgetter("display_name"),
-        prefix,
-        lambda slots, slot: slots.prefixes[slot * PREFIX : (slot + 1) * PREFIX],
+        lambda slots: lambda slot: int.from_bytes(slots.prefixes[slot * PREFIX : (slot + 1) * PREFIX]),
         lambda slots: np.frombuffer(slots.prefixes, f"S{PREFIX}"),
     ),
-    "createdAt": _SortKey(
+    CREATED_AT: _Field(
         attrgetter("created_at"),
-        instant,
-        lambda slots, slot: slots.created[slot],
+        lambda slots: slots.created.__getitem__,
         lambda slots: np.frombuffer(slots.created, np.int64),
     ),
-    "modifiedAt": _SortKey(
+    MODIFIED_AT: _Field(
         attrgetter("modified_at"),
-        instant,
-        lambda slots, slot: slots.modified[slot],
+        lambda slots: slots.modified.__getitem__,
         lambda slots: np.frombuffer(slots.modified, np.int64),
     ),
 }
-SORT_KEYS = (*_KEYS, *(f"-{name}" for name in _KEYS))
+SORT_KEYS = (*_FIELDS, *(f"-{name}" for name in _FIELDS))
 """The orders other than by id."""
 
 
@@ -87,115 +85,113 @@ class Order:
     """All slots that are in use, in one order. ``sort`` is one of `SORT_KEYS`, or None for by id."""
 
     def __init__(self, slots: Slots, sort: str | None, ordered: SlotArray) -> None:
-        self._list = SlotList(ordered)
         self.stamp = object()
         """Stands for the order as it is: another object after each change."""
+        self.blocks: list[array[int]] = []
+        """Slots; there is one block at least. To be read at once, and changed by nobody else."""
+        self._fences: list[Any] = []  # by block; whatever comes before the first one's is in the first block too
+        self._length = len(ordered)
         self._slots = slots
-        self._key = _BY_ID if sort is None else _KEYS[sort.removeprefix("-")]
-        self._is_descending = sort is not None and sort.startswith("-")
-        self._positions: SlotArray | None = None  # by slot, of the array as it is
-        self.starts: array[int]
-        """Where each block begins, and at last where the last one ends. There is one block at least."""
-        self.partition()
+        self._sort = "" if sort is None else sort.removeprefix("-")
+        self._key, self._short_key = _key(sort), _short_key(sort, slots)
+        self._positions: SlotArray | None = None  # by slot
+        self._part(ordered)
 
     @property
-    def array(self) -> SlotArray:
-        """All slots. To be read at once."""
-        return self._list.array
+    def whole(self) -> SlotArray:
+        """All slots."""
+        return np.frombuffer(b"".join(self.blocks), np.int32)
 
     def follow(self, change: Change) -> Move | None:
         """Follow a segment's change; tell how it moved, or None if it stands where it stood."""
         before, after = change.before, change.after
-        if before is not None and after is not None and self._key.text(before) == self._key.text(after):
-            return None
         left = entered = NOWHERE
         if before is not None:
-            position = self._find(change.slot, before)
-            left = self._block(position)
-            self._list.remove(position)
-            shift(self.starts, left + 1, None, by=-1)
+            if after is not None and self._sort not in change.changed:
+                return None
+            left = self.block(before)
+            self.blocks[left].remove(change.slot)
+            self._length -= 1
         if after is not None:
-            position = self._find(change.slot, after)
-            entered = self._block(position)
-            self._list.insert(position, change.slot)
-            shift(self.starts, entered + 1, None, by=1)
+            entered = self.block(after)
+            block = self.blocks[entered]
+            block.insert(self._place(change.slot, block), change.slot)
+            self._length += 1
         self.stamp = object()
         self._positions = None
         return Move(left, entered)
 
-    def block(self, slot: int, entry: Entry) -> int:
-        """Return the number of the block in which a segment stands, by a state in which it has stood there."""
-        return self._block(self._find(slot, entry))
+    def block(self, entry: Entry) -> int:
+        """Return the number of the block in which a segment in this state stands or would stand."""
+        return bisect_right(self._fences, self._key(entry), 1) - 1
 
-    def split(self, block: int) -> bool:
+    def split(self, number: int) -> bool:
         """Split a block if it is too large; tell whether. The second half is the block with the next number."""
-        start, end = self.starts[block], self.starts[block + 1]
-        if end - start <= 2 * BLOCK:
+        block = self.blocks[number]
+        if len(block) <= 2 * BLOCK:
             return False
-        self.starts.insert(block + 1, (start + end) // 2)
+        half = len(block) // 2
+        self.blocks[number : number + 1] = [block[:half], block[half:]]
+        self._fences.insert(number + 1, self._key(self._slots.entries[block[half]]))
         return True
 
     @property
     def is_scattered(self) -> bool:
         """Whether there are far more blocks than needed, most of them nearly empty."""
-        return len(self.starts) > 2 * (len(self._list) // BLOCK) + _SPARE_BLOCKS
+        return len(self.blocks) > 2 * (self._length // BLOCK) + _SPARE_BLOCKS
 
     def partition(self) -> None:
         """Part the order into blocks anew."""
-        length = len(self._list)
-        self.starts = array("i", range(0, max(length, 1), BLOCK))
-        self.starts.append(length)
-
-    def _block(self, position: int) -> int:
-        """Return the number of the block that has a position; the last one has the end too."""
-        return min(bisect_right(self.starts, position), len(self.starts) - 1) - 1
+        self._part(self.whole)
 
     def arranged(self, found: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
         """Return where these slots stand in this order: indices into ``found``."""
         if self._positions is None:
             self._positions = np.empty(self._slots.capacity, np.int32)
-            self._positions[self.array] = np.arange(len(self._list), dtype=np.int32)
+            self._positions[self.whole] = np.arange(self._length, dtype=np.int32)
         # what was found is mostly in the order of slots, which is mostly that of ids: then this is quick
         return np.argsort(self._positions.take(found), kind="stable")
 
-    def _find(self, slot: int, entry: Entry) -> int:
-        """Return where a segment in this state stands or would stand."""
-        held = self.array
-        slots, of_slot, item = self._slots, self._key.of_slot, held.item
-        text = self._key.text(entry)
-        mine = self._key.of_text(text)
-        low, high = 0, len(held)
-        while low < high:
-            middle = (low + high) // 2
-            other = item(middle)
-            if other == slot:
-                return middle  # and its key there may be another by now
-            theirs = of_slot(slots, other)
-            if theirs != mine:
-                is_before = (theirs < mine) is not self._is_descending
-            elif (other_text := self._key.text(slots.entries[other])) != text:
-                is_before = (other_text < text) is not self._is_descending
-            else:
-                is_before = slots.entries[other].id < entry.id
-            if is_before:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+    def _part(self, ordered: SlotArray) -> None:
+        parts = [ordered[start : start + BLOCK] for start in range(0, max(self._length, 1), BLOCK)]
+        self.blocks = [array("i", part.tobytes()) for part in parts]
+        self._fences = [self._key(self._slots.entries[block[0]]) for block in self.blocks if block] or [None]
+
+    def _place(self, slot: int, block: "array[int]") -> int:
+        """Return where in a block a segment would stand that is in its slot already."""
+        short, entries = self._short_key, self._slots.entries
+        mine = short(slot)
+        at = bisect_left(block, mine, key=short)
+        end = bisect_right(block, mine, at, key=short)
+        if at < end:
+            at = bisect_left(block, self._key(entries[slot]), at, end, key=lambda other: self._key(entries[other]))
+        return at
 
 
-def shift(numbers: "array[int]", start: int, stop: int | None, *, by: int) -> None:
-    """Add to each of a range of numbers of four bytes."""
-    part = np.frombuffer(numbers, np.int32)[start:stop]
-    np.add(part, by, out=part)
+def _key(sort: str | None) -> Callable[[Entry], Any]:
+    """Return what tells the place of a segment in an order, and is never the same of two."""
+    if sort is None:
+        return attrgetter("id")
+    text = _FIELDS[sort.removeprefix("-")].text
+    if sort.startswith("-"):
+        return lambda entry: (_Descending(text(entry)), entry.id)
+    return lambda entry: (text(entry), entry.id)
+
+
+def _short_key(sort: str | None, slots: Slots) -> Callable[[int], Any]:
+    """Return what tells the place of a slot, takes little time, and may be the same of several."""
+    if sort is None:
+        return lambda slot: slots.entries[slot].id
+    number = _FIELDS[sort.removeprefix("-")].number(slots)
+    return (lambda slot: -number(slot)) if sort.startswith("-") else number
 
 
 def sorted_by(sort: str | None, slots: Slots, ids: SlotArray) -> SlotArray:
     """Return slots in an order, which are given by id."""
     if sort is None:
         return ids
-    key = _KEYS[sort.removeprefix("-")]
-    keys = key.column(slots).take(ids)
+    field = _FIELDS[sort.removeprefix("-")]
+    keys = field.column(slots).take(ids)
     order = np.argsort(keys, kind="stable")
     array, keys = ids.take(order), keys.take(order)
     is_first = np.empty(len(array), np.bool_)  # of those with equal keys
@@ -203,7 +199,7 @@ def sorted_by(sort: str | None, slots: Slots, ids: SlotArray) -> SlotArray:
     np.not_equal(keys[1:], keys[:-1], out=is_first[1:])
     if keys.dtype.kind == "S":
         is_cut = keys.view(np.uint8)[PREFIX - 1 :: PREFIX] == 1
-        _settle_ties(array, is_first, is_cut=is_cut, text=lambda slot: key.text(slots.entries[slot]))
+        _settle_ties(array, is_first, is_cut=is_cut, text=lambda slot: field.text(slots.entries[slot]))
     return _reversed(array, is_first) if sort.startswith("-") else array
 
 

@@ -16,7 +16,7 @@ from segsvc.index.lru import LruCache
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.search import Asked, asked
-from segsvc.index.slotlist import SlotArray
+from segsvc.index.slots import SlotArray
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
 

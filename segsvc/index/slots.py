@@ -8,8 +8,16 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 from array import array
 from collections.abc import KeysView
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segsvc.domain.segment import Roles
 from segsvc.index.entry import Entry, Version
+
+SlotArray = NDArray[np.int32]
+
+DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "displayName", "createdAt", "modifiedAt"
+"""What can be sorted by, besides the id."""
 
 PREFIX = 32
 """How many bytes of a display name are at hand for sorting."""
@@ -26,7 +34,7 @@ class Slots:
         """Numbers of `segsvc.index.classes.Classes`."""
         self.created = array("q")
         self.modified = array("q")
-        """Both as `instant` has it."""
+        """Both as numbers of which a later time has the greater; -1 where there is none."""
         self.prefixes = bytearray()
         """As `prefix` has it."""
         self._slots: dict[str, int] = {}
@@ -60,7 +68,8 @@ class Slots:
         if self._free:
             slot = self._free.pop()
             self._slots[entry.id] = slot
-            self.replace(slot, entry, name, class_=class_)
+            self.replace(slot, entry, class_=class_)
+            self.place(slot, entry, name)
             return slot
         slot = self._slots[entry.id] = len(self.entries)
         self.entries.append(entry)
@@ -71,10 +80,13 @@ class Slots:
         self.prefixes += prefix(name)
         return slot
 
-    def replace(self, slot: int, entry: Entry, name: str, *, class_: int) -> None:
+    def replace(self, slot: int, entry: Entry, *, class_: int) -> None:
         """Take in a segment's new state."""
         self.entries[slot] = entry
         self.classes[slot] = class_
+
+    def place(self, slot: int, entry: Entry, name: str) -> None:
+        """Take in what lists are sorted by, once that has changed."""
         created, modified = entry.times()
         self.created[slot] = _number(created)
         self.modified[slot] = _number(modified)
@@ -88,12 +100,8 @@ class Slots:
         return slot
 
 
-def instant(timestamp: str) -> int:
-    """Return a number for a timestamp that is greater for a later one; least for an empty one."""
-    return _number(timestamp.encode())
-
-
 def _number(timestamp: bytes) -> int:
+    """Return a number for a timestamp that is greater for a later one; least for an empty one."""
     return int(timestamp.translate(None, b"-T:.")) if timestamp else -1
 
 

@@ -23,7 +23,7 @@ from segsvc.index.entry import Entry, Version
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import Order
 from segsvc.index.search import Asked
-from segsvc.index.slotlist import SlotArray
+from segsvc.index.slots import SlotArray
 from segsvc.index.views import View, Views
 
 

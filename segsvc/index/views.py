@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsvc.index.contents import Change, Contents
-from segsvc.index.counts import MAX_BYTES, Counts, Running
+from segsvc.index.counts import MAX_BYTES, Count, Counts
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
-from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, shift, sorted_by
-from segsvc.index.slotlist import SlotArray
+from segsvc.index.orders import NOWHERE, Move, Order, sorted_by
+from segsvc.index.slots import SlotArray
 
 MAX_VIEWS = 512
 MAX_LABELLED = 64
@@ -36,8 +36,6 @@ MAX_ROLES = 1 << 16
 """How many roles are known of callers in all, each caller counted as `_CALLER_ROLES` more, as a long label is."""
 _CALLER_ROLES = 16
 _ROLE_LENGTH = 16
-_WIDE = 16 * BLOCK
-"""A page that stands in so many positions is picked from those of the blocks that hold a part of it."""
 
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
@@ -71,23 +69,22 @@ class View:
 
     def array(self, sort: str | None = None) -> SlotArray:
         """Return all slots in view in an order, to be read at once: by id, or by one of `orders.SORT_KEYS`."""
-        order = self._views.order(sort).array
+        order = self._views.order(sort).whole
         return order.compress(self.in_view(order))
 
     def slice(self, offset: int, count: int, *, sort: str | None = None) -> list[Entry]:
         """Return ``count`` segments from ``offset`` on, at a cost that does not depend on how many there are."""
         end = min(offset + count, self._count)
-        order, running = self._views.order(sort), self._views.counted(self, sort)
+        running, blocks = self._views.counted(self, sort).running, self._views.order(sort).blocks
         if offset >= end:
             return []
-        starts, slots = order.starts, order.array
         first = bisect_right(running, offset) - 1
-        last = bisect_right(running, end - 1, first)
-        if starts[last] - starts[first] <= _WIDE:
-            window = slots[starts[first] : starts[last]]
+        last = bisect_right(running, end - 1, first) - 1
+        if first == last:
+            part = bytes(blocks[first])
         else:
-            held = (first + np.flatnonzero(np.diff(np.frombuffer(running, np.int32)[first : last + 1]))).tolist()
-            window = np.concatenate([slots[starts[block] : starts[block + 1]] for block in held])
+            part = b"".join([blocks[block] for block in range(first, last + 1) if running[block] < running[block + 1]])
+        window = np.frombuffer(part, np.int32)
         before = running[first]
         entries = self._views.contents.slots.entries
         page = window.compress(self.in_view(window))[offset - before : end - before]
@@ -195,20 +192,21 @@ class Views:
         order = self._orders.get(sort)
         if order is None:
             slots = self.contents.slots
-            order = self._orders[sort] = Order(slots, sort, sorted_by(sort, slots, self._orders[None].array))
+            order = self._orders[sort] = Order(slots, sort, sorted_by(sort, slots, self._orders[None].whole))
         return order
 
-    def counted(self, view: View, sort: str | None) -> Running:
-        """Return how many segments in view stand before each block of an order, to be read at once."""
-        running = self._counts.get(view, sort)
-        if running is None:
+    def counted(self, view: View, sort: str | None) -> Count:
+        """Return how many segments in view each block of an order holds."""
+        count = self._counts.get(view, sort)
+        if count is None:
             order = self.order(sort)
-            counts = np.zeros(len(order.array) + 1, np.int32)
-            np.cumsum(view.in_view(order.array), out=counts[1:])
-            running = array("i", counts.take(order.starts).tobytes())
+            sums = np.zeros(len(self.contents.slots) + 1, np.int32)
+            np.cumsum(view.in_view(order.whole), out=sums[1:])
+            ends = np.cumsum([len(block) for block in order.blocks])
+            count = Count(array("i", np.diff(sums.take(ends), prepend=np.int32(0)).tobytes()))
             self.recounts += len(view)
-            self._counts.put(view, sort, running)
-        return running
+            self._counts.put(view, sort, count)
+        return count
 
     def change(self, change: Change) -> None:
         """Follow one segment's change in every view that sees it before or after."""
@@ -217,12 +215,13 @@ class Views:
         if change.begins:
             self._open(change.class_after)
         seen = self._tell(change)
+        is_crossing = any(saw is not sees for _, saw, sees in seen)
         for sort, order in self._orders.items():
             move = order.follow(change)
-            if move is None:
-                self._cross(change, sort, order, seen)
-            else:
+            if move is not None:
                 self._move(move, sort, order, seen)
+            elif is_crossing:
+                self._cross(change, sort, order, seen)
         if change.ends:
             self._close(change.class_before)
 
@@ -230,28 +229,27 @@ class Views:
         """Let counts follow a segment that stands where it stood, but came in view or went out of it."""
         block = NOWHERE
         for view, saw, sees in seen:
-            if saw is sees or (running := self._counts.changing(view, sort)) is None:
+            if saw is sees or (count := self._counts.changing(view, sort)) is None:
                 continue
             if block == NOWHERE and change.after is not None:
-                block = order.block(change.slot, change.after)
-            shift(running, block + 1, None, by=sees - saw)
+                block = order.block(change.after)
+            count.add(block, sees - saw)
 
     def _move(self, move: Move, sort: str | None, order: Order, seen: list[tuple[View, bool, bool]]) -> None:
         """Let counts follow a segment that came, went or moved, and then the blocks of the order."""
         left, entered = move
         for view, saw, sees in seen:
-            running = self._counts.changing(view, sort)
-            if running is None:
+            count = self._counts.changing(view, sort)
+            if count is None:
                 continue
             if saw:
-                shift(running, left + 1, None, by=-1)
+                count.add(left, -1)
             if sees:
-                shift(running, entered + 1, None, by=1)
+                count.add(entered, 1)
         if entered != NOWHERE and order.split(entered):
-            half = order.array[order.starts[entered] : order.starts[entered + 1]]
+            half = np.array(order.blocks[entered], np.int32)
             for view in self._counts.viewers(sort):
-                held = int(np.count_nonzero(view.in_view(half)))
-                self._counts.split(view, sort, entered, held)
+                self._counts.split(view, sort, entered, int(np.count_nonzero(view.in_view(half))))
             self._counts.make_room()
         if left != NOWHERE and order.is_scattered:
             order.partition()
@@ -270,7 +268,7 @@ class Views:
             return [(view, True, True) for view in views]
         seen = []
         for view in self._views():
-            saw, sees = _sights(view, change)
+            saw, sees = view.sees(before, change.class_before), view.sees(after, class_)
             if saw or sees:
                 view.follow(sees - saw)
                 seen.append((view, saw, sees))
@@ -342,9 +340,8 @@ class Views:
             view.classes[class_] = 0
             twin = apart.get((bytes(view.classes), view.labels))
             if twin is not None:
-                self._counts.copy(
-                    view, twin
-                )  # and not the other way round: what is in view of the twin has not changed
+                # and not the other way round: what is in view of the twin has not changed
+                self._counts.copy(view, twin)
                 for known in self._known.values():
                     if known.view is view:
                         known.view = twin
@@ -354,8 +351,3 @@ class Views:
 def _weight(known: _Known) -> int:
     roles, labels = known.caller
     return len(roles) + _CALLER_ROLES + sum(1 + len(label) // _ROLE_LENGTH for label in labels)
-
-
-def _sights(view: View, change: Change) -> tuple[bool, bool]:
-    """Tell whether a segment was in view before a change, and whether it is after it."""
-    return view.sees(change.before, change.class_before), view.sees(change.after, change.class_after)
