@@ -28,6 +28,7 @@ class Observed:
     id: Final[str]
     version: Final[Version]
     entry: Final[Entry | None]
+    segment: Final[Segment | None] = None
     problem: Final[str | None] = None
 
 
@@ -37,9 +38,10 @@ def observed(resource: Mapping[str, Any]) -> Observed:
     if is_leaving(resource):
         return Observed(segment_id, version, None)
     try:
-        return Observed(segment_id, version, entry(segment_of(resource), version))
+        segment = segment_of(resource)
     except Incompatible as error:
-        return Observed(segment_id, version, None, str(error))
+        return Observed(segment_id, version, None, None, str(error))
+    return Observed(segment_id, version, entry(segment, version), segment)
 
 
 def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:

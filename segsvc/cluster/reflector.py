@@ -209,7 +209,7 @@ class Reflector:
             except Nameless as error:
                 _skip(error)
             else:
-                relist.add(found.id, found.version, self._at_hand(found))
+                relist.add(found.id, found.version, self._at_hand(found), found.segment)
             if self._breather.is_due():
                 await self._breather.pause()
 

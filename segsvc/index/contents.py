@@ -11,7 +11,7 @@ from segsvc.index.classes import Classes
 from segsvc.index.entry import Entry
 from segsvc.index.postings import Postings
 from segsvc.index.search import SearchIndex
-from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, MODIFIED_AT, SlotArray, Slots
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, MODIFIED_AT, SlotArray, Slots, Sortable
 
 
 @dataclass(slots=True)
@@ -43,13 +43,13 @@ class Contents:
         """Slots by label."""
         self.names = SearchIndex()
 
-    def add(self, entry: Entry) -> int:
-        """Take in a segment whose id is new; return its slot."""
-        name = entry.display_name
-        slot = self.slots.add(entry, name, class_=self.classes.join(entry.roles.readers))
+    def add(self, entry: Entry, shown: Sortable | None = None) -> int:
+        """Take in a segment whose id is new; return its slot. ``shown`` saves looking into the entry."""
+        shown = entry if shown is None else shown
+        slot = self.slots.add(entry, shown, class_=self.classes.join(entry.roles.readers))
         for label in entry.labels:
             self.labels.add(label, slot)
-        self.names.put(slot, name)
+        self.names.put(slot, shown.display_name)
         return slot
 
     def put(self, entry: Entry) -> Change:
@@ -69,11 +69,10 @@ class Contents:
         changed = _changed(before, entry)
         self.slots.replace(slot, entry, class_=class_after)
         if changed:
-            name = entry.display_name
-            self.slots.place(slot, entry, name)
+            self.slots.place(slot, entry)
             if DISPLAY_NAME in changed:
                 self.names.remove(slot, before.display_name)
-                self.names.put(slot, name)
+                self.names.put(slot, entry.display_name)
         if before.labels != entry.labels:
             for label in before.labels:
                 self.labels.remove(label, slot)

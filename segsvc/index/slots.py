@@ -7,6 +7,7 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 
 from array import array
 from collections.abc import KeysView
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,23 @@ DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "displayName", "createdAt", "modifiedAt"
 
 PREFIX = 32
 """How many bytes of a display name are at hand for sorting."""
+
+
+class Sortable(Protocol):
+    """What lists are sorted by: a segment has it at hand, an entry finds it in its body."""
+
+    @property
+    def display_name(self) -> str:
+        """Any text that is not blank."""
+
+    @property
+    def created_at(self) -> str:
+        """A timestamp, or empty."""
+
+    @property
+    def modified_at(self) -> str:
+        """A timestamp, or empty."""
+
 
 _FREE = Entry("", Version("", 0), Roles(), (), b"")
 
@@ -63,21 +81,20 @@ class Slots:
         slot = self._slots.get(segment_id)
         return None if slot is None else self.entries[slot]
 
-    def add(self, entry: Entry, name: str, *, class_: int) -> int:
-        """Take in a segment whose id is new, and its display name; return its slot."""
+    def add(self, entry: Entry, shown: Sortable, *, class_: int) -> int:
+        """Take in a segment whose id is new; return its slot."""
         if self._free:
             slot = self._free.pop()
             self._slots[entry.id] = slot
             self.replace(slot, entry, class_=class_)
-            self.place(slot, entry, name)
+            self.place(slot, shown)
             return slot
         slot = self._slots[entry.id] = len(self.entries)
         self.entries.append(entry)
-        created, modified = entry.times()
         self.classes.append(class_)
-        self.created.append(_number(created))
-        self.modified.append(_number(modified))
-        self.prefixes += prefix(name)
+        self.created.append(_number(shown.created_at))
+        self.modified.append(_number(shown.modified_at))
+        self.prefixes += prefix(shown.display_name)
         return slot
 
     def replace(self, slot: int, entry: Entry, *, class_: int) -> None:
@@ -85,12 +102,11 @@ class Slots:
         self.entries[slot] = entry
         self.classes[slot] = class_
 
-    def place(self, slot: int, entry: Entry, name: str) -> None:
+    def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""
-        created, modified = entry.times()
-        self.created[slot] = _number(created)
-        self.modified[slot] = _number(modified)
-        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(name)
+        self.created[slot] = _number(shown.created_at)
+        self.modified[slot] = _number(shown.modified_at)
+        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(shown.display_name)
 
     def remove(self, segment_id: str) -> int:
         """Forget a segment; return the slot that it had."""
@@ -100,9 +116,9 @@ class Slots:
         return slot
 
 
-def _number(timestamp: bytes) -> int:
+def _number(timestamp: str) -> int:
     """Return a number for a timestamp that is greater for a later one; least for an empty one."""
-    return int(timestamp.translate(None, b"-T:.")) if timestamp else -1
+    return int(timestamp.encode().translate(None, b"-T:.")) if timestamp else -1
 
 
 def prefix(name: str) -> bytes:

@@ -23,7 +23,7 @@ from segsvc.index.entry import Entry, Version
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import Order
 from segsvc.index.search import Asked
-from segsvc.index.slots import SlotArray
+from segsvc.index.slots import SlotArray, Sortable
 from segsvc.index.views import View, Views
 
 
@@ -41,15 +41,18 @@ class Relist:
         """The ids of the segments added so far."""
         return self.contents.slots.ids
 
-    def add(self, segment_id: str, version: Version, entry: Entry | None) -> None:
-        """Add an object of the list; ``entry`` is None for one that the API does not show."""
+    def add(self, segment_id: str, version: Version, entry: Entry | None, shown: Sortable | None = None) -> None:
+        """Add an object of the list; ``entry`` is None for one that the API does not show.
+
+        ``shown`` is what the entry was made of, where it is at hand: looking into each of many entries takes long.
+        """
         self._is_in_order = self._is_in_order and self._last < segment_id
         self._last = segment_id
         if entry is None:
             self.hidden[segment_id] = version
             return
         if self.contents.slots.find(segment_id) is None:
-            self.contents.add(entry)
+            self.contents.add(entry, shown)
         else:
             self.contents.put(entry)
 

@@ -20,7 +20,7 @@ def filled(listed: bytes) -> SegmentStore:
 
     def add(resource: JsonObject) -> None:
         found = observed(resource)
-        relist.add(found.id, found.version, found.entry)
+        relist.add(found.id, found.version, found.entry, found.segment)
 
     with collector_at_ease():
         for start in range(0, len(listed), CHUNK):
