@@ -20,7 +20,7 @@ SlotArray = NDArray[np.int32]
 DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "displayName", "createdAt", "modifiedAt"
 """What can be sorted by, besides the id."""
 
-PREFIX = 32
+PREFIX = 24
 """How many bytes of a display name are at hand for sorting."""
 
 

@@ -52,7 +52,10 @@ def test_no_text_is_taken_for_another(segment: Segment, text: str) -> None:
 
 
 @property_test
-@given(uid=texts, revision=st.integers())
+@given(uid=texts | st.uuids().map(str), revision=st.integers())
+@example(uid="74648F8F-f594-411b-8866-4ad701bd90de", revision=1)
+@example(uid="74648f8ff594411b88664ad701bd90de", revision=1)
+@example(uid="74648f8f-f594-411b-8866-4ad701bd90de\n", revision=1)
 def test_a_version_is_what_it_was_made_of(uid: str, revision: int) -> None:
     version = Version(uid, revision)
     assert (version.uid, version.revision) == (uid, revision)
