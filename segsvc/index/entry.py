@@ -17,6 +17,11 @@ from segsvc.domain.segment import Roles, Segment
 
 DIGEST_SIZE = 16
 
+OPENING = b'{"id":"'
+"""What comes before a body. An id holds nothing that JSON would escape."""
+LINK = b"\0"
+"""Stands in a body for what comes between the labels and the id in the link. No JSON holds it."""
+
 # no text can hold these: a quotation mark within one has a backslash before it
 _DISPLAY_NAME = b'"displayName":'
 _DESCRIPTION = b',"description":'
@@ -61,7 +66,8 @@ class Version(bytes):
 class Entry:
     """A segment as the index holds it.
 
-    ``body`` is the JSON that the API shows, without ``links`` and without the closing brace.
+    ``body`` is the JSON that the API shows, from the id on, which stands first, to the id in the link to itself, which
+    stands last; `LINK` is in place of what depends on the caller there. So bodies need only be joined.
     """
 
     # Final for the type checker: frozen, it would take five times as long to make
@@ -77,7 +83,7 @@ class Entry:
         """Make the digest when it is first asked for: pages ask for those of all their segments, and so find it set."""
         if name != "digest":
             raise AttributeError(name)
-        self.digest = digest(self.body + b"}")
+        self.digest = digest(self._shown())
         return self.digest
 
     @property
@@ -112,13 +118,16 @@ class Entry:
 
     def document(self) -> dict[str, Any]:
         """Parse the body: the JSON object that the API shows, without ``links``."""
-        parsed: dict[str, Any] = orjson.loads(self.body + b"}")
+        parsed: dict[str, Any] = orjson.loads(self._shown())
         return parsed
+
+    def _shown(self) -> bytes:
+        return b"%b%b}" % (OPENING, self.body.partition(LINK)[0])
 
 
 def rendered(segment: Segment) -> bytes:
     """Write the JSON that the API shows of a segment, without ``links``: the same bytes in every process."""
-    return _body(segment) + b"}"
+    return b"".join((OPENING, *_parts(segment), b"}"))
 
 
 def digest(shown: bytes) -> bytes:
@@ -128,33 +137,31 @@ def digest(shown: bytes) -> bytes:
 
 def entry(segment: Segment, version: Version) -> Entry:
     """Render a segment for the index."""
-    return Entry(segment.id, version, segment.roles, segment.labels, _body(segment))
+    body = b"".join((*_parts(segment), LINK, segment.id.encode()))
+    return Entry(segment.id, version, segment.roles, segment.labels, body)
 
 
-def _body(segment: Segment) -> bytes:
-    # joined, the result is no larger than it must be: orjson's keeps its whole work buffer alive, 16 kB for a segment
-    return b"".join(
-        (
-            b'{"id":',
-            orjson.dumps(segment.id),
-            b',"metadata":{"displayName":',
-            orjson.dumps(segment.display_name),
-            b',"description":',
-            orjson.dumps(segment.description),
-            b',"createdAt":',
-            orjson.dumps(segment.created_at),
-            b',"modifiedAt":',
-            orjson.dumps(segment.modified_at),
-            b',"createdBy":',
-            segment.created_by.shown,
-            b',"modifiedBy":',
-            segment.modified_by.shown,
-            b'},"roles":',
-            segment.roles.shown,
-            b',"data":',
-            # sorted, so that the bytes do not depend on which server wrote the resource out
-            orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS),
-            b',"labels":',
-            orjson.dumps(segment.labels),
-        )
+def _parts(segment: Segment) -> tuple[bytes, ...]:
+    # to be joined: the result is no larger than it must be. orjson's keeps its whole work buffer alive, 16 kB for each
+    return (
+        segment.id.encode(),
+        b'","metadata":{"displayName":',
+        orjson.dumps(segment.display_name),
+        b',"description":',
+        orjson.dumps(segment.description),
+        b',"createdAt":',
+        orjson.dumps(segment.created_at),
+        b',"modifiedAt":',
+        orjson.dumps(segment.modified_at),
+        b',"createdBy":',
+        segment.created_by.shown,
+        b',"modifiedBy":',
+        segment.modified_by.shown,
+        b'},"roles":',
+        segment.roles.shown,
+        b',"data":',
+        # sorted, so that the bytes do not depend on which server wrote the resource out
+        orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS),
+        b',"labels":',
+        orjson.dumps(segment.labels),
     )

@@ -3,8 +3,8 @@
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from aiohttp import hdrs
 from multidict import MultiMapping
@@ -21,12 +21,11 @@ _LEVEL = 6
 _ACCEPTED = re.compile(r"\s*(gzip|\*)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?", re.ASCII | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Representation:
+class Representation(NamedTuple):
     """A body with its headers; ``digest`` stands for what it says, whatever the encoding."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str]
     digest: bytes | None = None
 
 
