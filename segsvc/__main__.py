@@ -1,8 +1,6 @@
 """``python -m segsvc``."""
 
-import sys
-
-from segsvc.cli import main
+from segsvc.cli import process
 
 if __name__ == "__main__":
-    sys.exit(main())
+    process()

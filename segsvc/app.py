@@ -20,7 +20,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from segsvc.auth.jwks import KeySource
+from segsvc.auth.jwks import KeySource, Timing
 from segsvc.auth.verifier import TokenVerifier
 from segsvc.cluster.api import connect
 from segsvc.cluster.collector import collector_at_ease
@@ -46,6 +46,8 @@ OPS_GRACE = 0.25
 """The same for the ops port, whose answers take no time."""
 STOP_SECONDS = max(2 * GRACE, GRACE + WRITE_SECONDS) + 2 * OPS_GRACE
 """The longest that a stop takes, whatever callers do: a write that came in at the last moment gets all of its time."""
+KEY_TIMING = Timing()
+"""How often the issuer's keys are fetched, and how long anyone waits for them."""
 
 _log = structlog.get_logger()
 
@@ -121,8 +123,10 @@ class Application:
 
 
 @asynccontextmanager
-async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Application]:
-    """Run the service until the context ends; see `GRACE`. Raises ClusterConfigInvalid, CannotListen."""
+async def run(
+    settings: Settings, *, grace: float = GRACE, key_timing: Timing = KEY_TIMING
+) -> AsyncIterator[Application]:
+    """Run the service until the context ends; see `GRACE`, `KEY_TIMING`. Raises ClusterConfigInvalid, CannotListen."""
     metrics = Metrics()
     store = SegmentStore()
     async with AsyncExitStack() as stack:
@@ -135,6 +139,7 @@ async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Appl
             settings.oidc_issuer,
             session,
             jwks_url=settings.oidc_jwks_url,
+            timing=key_timing,
             on_fetch=lambda outcome: metrics.key_fetches.labels(outcome).inc(),
         )
         reflector = Reflector(api, store, metrics=metrics, collector=collector_at_ease)

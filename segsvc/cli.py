@@ -5,9 +5,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import structlog
 
@@ -15,7 +16,10 @@ from segsvc import __version__
 from segsvc.app import Application, CannotListen, TaskEnded, run
 from segsvc.cluster.errors import ClusterConfigInvalid
 from segsvc.settings import SettingError, Settings, host_name, log_level, port_number, whole_number
-from segsvc.telemetry import configure_logging
+from segsvc.telemetry import configure_logging, request_log
+
+LEAVE_SECONDS = 0.4
+"""How long a process that has stopped may take to be gone."""
 
 _Value = TypeVar("_Value")
 
@@ -26,13 +30,26 @@ class CannotStart(Exception):
     """What a command needs is not to be had; the text says what and why."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 after a signal to stop, 1 when something broke, 2 for a bad start."""
+def process() -> NoReturn:
+    """Be the process that runs a command, and end."""
+    sys.exit(main(done=_end_soon))
+
+
+def main(arguments: Sequence[str] | None = None, *, done: Callable[[int], None] = lambda _: None) -> int:
+    """Run a command; return the exit status: 0 after a signal to stop, 1 when something broke, 2 for a bad start.
+
+    `done` hears of the status once there is nothing left to do but to close the event loop.
+    """
     options = _parser().parse_args(arguments)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        status = _status(runner, _serve() if options.command == "serve" else _dev(options))
+        done(status)
+    return status
+
+
+def _status(runner: asyncio.Runner, work: Coroutine[None, None, None]) -> int:
     try:
-        work = _serve() if options.command == "serve" else _dev(options)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(work)
+        runner.run(work)
     except (SettingError, CannotStart) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
@@ -40,6 +57,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _log.critical("task_ended", reason=str(error))
         return 1
     return 0
+
+
+def _end_soon(status: int) -> None:
+    """End the process in `LEAVE_SECONDS`, if it has not ended by itself.
+
+    Closing the event loop waits for threads that look up a name, and that takes a minute where no name server answers.
+    """
+    request_log.flush()
+    timer = threading.Timer(LEAVE_SECONDS, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 import yaml
@@ -89,21 +88,21 @@ async def configuration(
     """
     found = Configuration()
     if kubeconfig is None and in_pod(service_account):
-        try:
+
+        async def load() -> None:
             load_incluster_config(  # type: ignore[no-untyped-call]
                 client_configuration=found,
                 token_filename=str(service_account / "token"),
                 cert_filename=str(service_account / "ca.crt"),
+                try_refresh_token=False,  # it would by the wall clock, which may go back
             )
+
+        try:
+            await load()
             _tidy(found)
         except (ConfigException, OSError, ValueError) as error:
             raise ClusterConfigInvalid(f"service account: {error}") from error
-        reread: Any = found.refresh_api_key_hook
-
-        async def refresh() -> None:
-            reread(found)  # each time, since the library itself does so once a minute
-
-        found.refresh_api_key_hook = _Refresh(refresh, period=0)
+        found.refresh_api_key_hook = _Refresh(load, period=refresh_period)
     else:
         path = _existing(kubeconfig)
         try:

@@ -89,7 +89,7 @@ class _Date:
     """The Date header, which changes once a second (RFC 9110, section 6.6.1), and the empty line behind it."""
 
     def __init__(self) -> None:
-        self._second = 0
+        self._second = -1  # no second of a clock that begins with the epoch
         self._line = b""
 
     def __call__(self) -> bytes:

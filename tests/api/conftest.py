@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from segsvc.app import GRACE, run
+from segsvc.app import GRACE, KEY_TIMING, run
 from segsvc.devcluster import EmbeddedCluster
 from segsvc.devcluster.issuer import TokenIssuer
 from segsvc.settings import Settings
@@ -31,6 +31,8 @@ from tests.support.envtest import RealCluster, unique_namespace
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
+
+    from segsvc.auth.jwks import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,13 @@ class Deploy(Protocol):
     """Runs a service: in a namespace of its own unless told, through a relay if there is one, with these settings."""
 
     def __call__(
-        self, *, namespace: str | None = None, relay: Relay | None = None, grace: float = GRACE, **settings: Any
+        self,
+        *,
+        namespace: str | None = None,
+        relay: Relay | None = None,
+        grace: float = GRACE,
+        key_timing: Timing = KEY_TIMING,
+        **settings: Any,
     ) -> AbstractAsyncContextManager[Deployment]: ...
 
 
@@ -155,14 +163,19 @@ def deploy(
 
     @asynccontextmanager
     async def deployed(
-        *, namespace: str | None = None, relay: Relay | None = None, grace: float = GRACE, **settings: Any
+        *,
+        namespace: str | None = None,
+        relay: Relay | None = None,
+        grace: float = GRACE,
+        key_timing: Timing = KEY_TIMING,
+        **settings: Any,
     ) -> AsyncIterator[Deployment]:
         namespace = namespace or unique_namespace("api")
         kubeconfig = directory / f"{namespace}-{'relayed' if relay else 'direct'}"
         cluster.write_kubeconfig(kubeconfig, namespace=namespace, url=relay.url if relay else None)
         chosen = {"host": "127.0.0.1", "port": 0, "ops_port": 0, "oidc_issuer": issuer.issuer, **settings}
         own = Settings(kubeconfig=str(kubeconfig), namespace=namespace, **chosen)
-        async with run(own, grace=grace) as application:
+        async with run(own, grace=grace, key_timing=key_timing) as application:
             resources = Resources(admin, cluster, namespace)
             deployment = Deployment(application.url, application.ops_url, namespace, cluster, resources, issuer, http)
             await until(deployment.is_ready)

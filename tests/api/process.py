@@ -13,7 +13,7 @@ from tests.api.waiting import PATIENCE
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 Event = dict[str, Any]
 
@@ -24,11 +24,14 @@ def environment(**settings: str) -> dict[str, str]:
     return {**kept, **settings}
 
 
-async def spawn(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+SEGSVC = ("-m", "segsvc")
+
+
+async def spawn(*arguments: str, program: Sequence[str] = SEGSVC, **settings: str) -> asyncio.subprocess.Process:
+    """Start the command, or another program that Python is told to run."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "segsvc",
+        *program,
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -110,8 +113,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(*arguments: str, **settings: str) -> AsyncIterator[Running]:
-    process = Running(await spawn(*arguments, **settings))
+async def running(*arguments: str, program: Sequence[str] = SEGSVC, **settings: str) -> AsyncIterator[Running]:
+    process = Running(await spawn(*arguments, program=program, **settings))
     try:
         yield process
     finally:

@@ -37,6 +37,20 @@ NO_PORT = {"SEGSVC_HOST": "127.0.0.1", "SEGSVC_PORT": "0", "SEGSVC_OPS_PORT": "0
 ONE_CLUSTER = pytest.mark.parametrize("cluster", ["emulator"], indirect=True, scope="session")
 
 
+LOOKUPS_HANG = """
+import socket, threading
+from segsvc import cli
+
+def hang(host, *_, **__):
+    print("looking up", host, flush=True)
+    threading.Event().wait()
+
+socket.getaddrinfo = hang
+cli._loop_factory = lambda: None  # uvloop does not ask Python
+cli.process()
+"""
+
+
 class Served:
     """A ``segsvc serve`` and the way to it."""
 
@@ -363,6 +377,15 @@ class TestServe:
             assert await served.process.ended() == 0
         async with aiohttp.ClientSession(connector=cluster.connector()) as admin:
             assert await Resources(admin, cluster, namespace).names() == ["some-segment"]
+
+    @ONE_CLUSTER
+    async def test_a_name_that_no_server_looks_up_does_not_hold_up_the_end(self, settings: dict[str, str]) -> None:
+        settings["SEGSVC_OIDC_ISSUER"] = "http://issuer.example.com"
+        async with running("serve", program=("-c", LOOKUPS_HANG), **settings) as process:
+            await process.line(lambda line: line == "looking up issuer.example.com\n")
+            process.tell(signal.SIGTERM)
+            assert await process.ended() == 0
+            assert process.events[-1]["event"] == "stopped"
 
     @ONE_CLUSTER
     async def test_logs_can_be_for_people(

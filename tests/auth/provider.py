@@ -73,6 +73,8 @@ class Provider:
 
     def __init__(self) -> None:
         self.keys: list[dict[str, Any]] = []
+        self.moved_to: str | None = None
+        """Where the keys are, if not here."""
         self.jwks_requests = 0
         self.discovery_requests = 0
         self.answer_jwks: Answer | None = None
@@ -117,7 +119,7 @@ class Provider:
         return web.json_response(self.configuration())
 
     def configuration(self, **changes: Any) -> Mapping[str, Any]:
-        return {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys", **changes}
+        return {"issuer": self.issuer, "jwks_uri": self.moved_to or f"{self.issuer}/keys", **changes}
 
     async def _jwks(self, request: web.Request) -> web.StreamResponse:
         self.jwks_requests += 1
@@ -129,3 +131,52 @@ class Provider:
     async def _redirect(self, request: web.Request) -> web.StreamResponse:
         left = int(request.match_info["left"])
         raise web.HTTPFound(f"/redirect/{left - 1}" if left > 1 else "/keys")
+
+
+def answers(*, status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers=headers)
+
+    return answer
+
+
+async def breaks_off(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"keys": [')
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def never_ends(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b" " * 65_536)
+
+
+TROUBLE: Mapping[str, Answer] = {
+    "500": answers(status=500, body=b'{"keys": []}'),
+    "404": answers(status=404, body=b'{"keys": []}'),
+    "204": answers(status=204),
+    "redirect loop": answers(status=302, headers={"Location": "/keys"}),
+    "redirect elsewhere": answers(status=302, headers={"Location": "file:///etc/passwd"}),
+    "redirect to nowhere": answers(status=302, headers={"Location": "http://[::1"}),
+    "html": answers(body=b"<html>busy</html>"),
+    "empty": answers(),
+    "no UTF-8": answers(body=b'{"keys": "\xff"}'),
+    "null": answers(body=b"null"),
+    "list": answers(body=b"[]"),
+    "no keys": answers(body=b"{}"),
+    "keys of another type": answers(body=b'{"keys": {"old": {}}}'),
+    "keys that are no objects": answers(body=b'{"keys": [1, null, "old"]}'),
+    "NaN": answers(body=b'{"keys": [], "x": NaN}'),
+    "nested": answers(body=b"[" * 100_000),
+    "digits": answers(body=b'{"keys": ' + b"1" * 5000 + b"}"),
+    "huge": answers(body=b'{"keys": []}' + b" " * 600_000),
+    "endless": never_ends,
+    "broken off": breaks_off,
+    "no gzip": answers(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
+}
+"""What an issuer may answer that is no answer: for its discovery document or for its keys."""

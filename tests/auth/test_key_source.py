@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from segsvc.auth.errors import KeysUnavailable, TokenInvalid
 from segsvc.auth.jwks import FetchOutcome, KeySource, Timing
 from segsvc.auth.verifier import TokenVerifier
-from tests.auth.provider import CLIENT, Answer, Clock, Provider, claims, encode, key, public, sign
+from tests.auth.provider import CLIENT, TROUBLE, Clock, Provider, claims, encode, key, public, sign
 
 OLD = key("old")
 NEW = key("new")
@@ -165,54 +165,6 @@ async def test_a_discovery_document_that_is_wrong_leads_to_no_keys(
 
 
 # -- trouble at the issuer
-
-
-def answers(*, status: int = 200, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, body=body, headers=headers)
-
-    return answer
-
-
-async def breaks_off(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Length": "1000"})
-    await response.prepare(request)
-    await response.write(b'{"keys": [')
-    assert request.transport is not None
-    request.transport.abort()
-    return response
-
-
-async def never_ends(request: web.Request) -> web.StreamResponse:
-    response = web.StreamResponse()
-    await response.prepare(request)
-    while True:
-        await response.write(b" " * 65_536)
-
-
-TROUBLE = {
-    "500": answers(status=500, body=b'{"keys": []}'),
-    "404": answers(status=404, body=b'{"keys": []}'),
-    "204": answers(status=204),
-    "redirect loop": answers(status=302, headers={"Location": "/keys"}),
-    "redirect elsewhere": answers(status=302, headers={"Location": "file:///etc/passwd"}),
-    "redirect to nowhere": answers(status=302, headers={"Location": "http://[::1"}),
-    "html": answers(body=b"<html>busy</html>"),
-    "empty": answers(),
-    "no UTF-8": answers(body=b'{"keys": "\xff"}'),
-    "null": answers(body=b"null"),
-    "list": answers(body=b"[]"),
-    "no keys": answers(body=b"{}"),
-    "keys of another type": answers(body=b'{"keys": {"old": {}}}'),
-    "keys that are no objects": answers(body=b'{"keys": [1, null, "old"]}'),
-    "NaN": answers(body=b'{"keys": [], "x": NaN}'),
-    "nested": answers(body=b"[" * 100_000),
-    "digits": answers(body=b'{"keys": ' + b"1" * 5000 + b"}"),
-    "huge": answers(body=b'{"keys": []}' + b" " * 600_000),
-    "endless": never_ends,
-    "broken off": breaks_off,
-    "no gzip": answers(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
-}
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import time_machine
 
 from segsvc.cluster.api import connect
 from segsvc.cluster.connection import configuration, default_namespace, in_pod
@@ -164,6 +165,40 @@ async def test_a_token_file_is_read_again(tmp_path: Path) -> None:
 
     token.write_text("second\n")
     assert await token_of(found) == "Bearer second"
+
+
+@pytest.fixture
+def pod(service_account: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A service account with all that makes a process one in a pod; the token is ``first``."""
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    (service_account / "ca.crt").write_text("an authority")
+    (service_account / "token").write_text("first\n")
+    return service_account
+
+
+async def test_a_pods_token_is_read_again_whatever_the_wall_clock_does(pod: Path) -> None:
+    found = await configuration(None, service_account=pod, refresh_period=0)
+    assert await token_of(found) == "Bearer first"
+
+    for number, moment in enumerate(("2001-02-03", "2101-02-03", "2001-02-03")):
+        (pod / "token").write_text(f"rotated-{number}\n")
+        with time_machine.travel(moment):
+            assert await token_of(found) == f"Bearer rotated-{number}"
+
+
+async def test_a_pods_token_that_cannot_be_read_again_stays_in_use(pod: Path, logged: list[Any]) -> None:
+    found = await configuration(None, service_account=pod, refresh_period=0)
+    for spoil in ((pod / "token").unlink, (pod / "token").touch):
+        spoil()
+        assert await token_of(found) == "Bearer first"
+    assert [entry["event"] for entry in logged] == ["cluster_credentials_not_refreshed"] * 2
+
+
+async def test_a_pods_token_is_not_read_again_for_each_request(pod: Path) -> None:
+    found = await configuration(None, service_account=pod)
+    (pod / "token").write_text("second")
+    assert await token_of(found) == "Bearer first"
 
 
 async def test_a_token_that_cannot_be_read_again_stays_in_use(tmp_path: Path, logged: list[Any]) -> None:
