@@ -70,12 +70,13 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
     meta = case.meta  # an example of the document has none
     if str(case.query.get("minRevision", "")).isdigit():
         del case.query["minRevision"]  # a random one is from the future, and worth a wait and a 503
-    if meta is None or meta.generation.mode.is_positive:
-        _be_consistent(case)
     if meta is not None and meta.phase.name is TestPhase.STATEFUL:
         _mean_it(case)
     elif meta is None or not meta.is_negative_at(ParameterLocation.PATH):
         _meet_known_segment(case)
+    meta = case.meta  # looked at anew: what is taken out by now may have been all that was wrong
+    if meta is None or meta.generation.mode.is_positive:
+        _be_consistent(case)
 
 
 def _meet_known_segment(case: schemathesis.Case[Any]) -> None:
