@@ -13,7 +13,6 @@ from segsvc.domain.ids import is_subdomain
 from segsvc.domain.segment import Segment
 from segsvc.index.entry import Entry, Version, entry
 
-
 MAX_NAME = 80
 """How much of what should be a name is told."""
 
