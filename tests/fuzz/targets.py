@@ -257,6 +257,7 @@ def claims_(data: bytes) -> bool:
     said = json.loads(payload)
     assert said["iss"] == ISSUER
     assert said["exp"] + LEEWAY > NOW
+    assert all(type(said.get(name, 0)) in {int, float} for name in ("exp", "nbf", "iat"))
     assert principal.roles <= set(said.get("resource_access", {}).get(CLIENT, {}).get("roles", []))
     for shown_ in (principal.name, principal.email, *principal.roles):
         shown_.encode()
