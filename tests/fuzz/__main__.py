@@ -13,6 +13,8 @@ from pathlib import Path
 import atheris
 import structlog
 
+from tests.fuzz.mutation import mutate
+
 HERE = Path(__file__).parent
 CORPUS = HERE / "corpus"
 NAMES = sorted(path.name for path in CORPUS.iterdir())
@@ -59,7 +61,7 @@ def fuzz(target: str, seconds: int) -> None:
         str(reached),
         str(CORPUS / target),
     ]
-    atheris.Setup([sys.argv[0], *options], TARGETS[target])
+    atheris.Setup([sys.argv[0], *options], TARGETS[target], custom_mutator=mutate)
     atheris.Fuzz()
 
 
