@@ -9,8 +9,12 @@ from typing import Any, Final
 
 from segsvc.cluster.errors import UnexpectedAnswer
 from segsvc.domain.codec import Incompatible, decode
+from segsvc.domain.ids import is_subdomain
 from segsvc.domain.segment import Segment
 from segsvc.index.entry import Entry, Version, entry
+
+MAX_NAME = 80
+"""How much of what should be a name is told."""
 
 
 class Nameless(UnexpectedAnswer):
@@ -49,9 +53,13 @@ def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:
     revision = revision_of(resource)
     metadata = resource["metadata"]
     try:
-        return str(metadata["name"]), Version(str(metadata["uid"]), revision)
+        name, uid = metadata["name"], metadata["uid"]
     except LookupError as error:
         raise Nameless(f"metadata without {error}") from None
+    # what is no name could not be asked for, and might not fit into a page's JSON
+    if not isinstance(name, str) or not is_subdomain(name):
+        raise Nameless(f"metadata with a name that is none: {name!r:.{MAX_NAME}}")
+    return name, Version(str(uid), revision)
 
 
 def revision_of(resource: Mapping[str, Any]) -> int:

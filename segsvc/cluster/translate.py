@@ -131,11 +131,11 @@ def _reason(error: Exception) -> str:
 
 
 def _causes(details: JsonObject) -> tuple[Cause, ...]:
-    causes: list[Any] = details.get("causes") or []
+    causes: Any = details.get("causes")
     return tuple(
         Cause(str(cause.get("field") or ""), str(cause.get("message") or ""))
-        for cause in causes
-        if cause.get("field") != "<nil>"  # says only that there may be more
+        for cause in (causes if isinstance(causes, list) else ())
+        if isinstance(cause, dict) and cause.get("field") != "<nil>"  # says only that there may be more
     )
 
 
@@ -147,6 +147,6 @@ def _strict_causes(message: str) -> tuple[Cause, ...]:
 def _seconds(header: str | None, details: JsonObject) -> float | None:
     said = header if header is not None else details.get("retryAfterSeconds")
     try:
-        return min(max(float(int(said)), 0.0), MAX_RETRY_AFTER) if said is not None else None
-    except ValueError:  # an HTTP date, which Kubernetes does not send
+        return float(min(max(int(said), 0), MAX_RETRY_AFTER)) if said is not None else None
+    except (TypeError, ValueError):  # an HTTP date, which Kubernetes does not send, or no time at all
         return None

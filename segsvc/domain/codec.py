@@ -45,11 +45,14 @@ class Incompatible(Exception):
 def decode(resource: Mapping[str, Any]) -> Segment:
     """Read a segment from a custom resource as the API server shows it. Raises Incompatible."""
     metadata = resource["metadata"]
-    annotations: Mapping[str, str] = metadata.get("annotations") or {}
+    annotations: Mapping[str, Any] = metadata.get("annotations") or {}
     given = annotations.get
-    display_name = given(DISPLAY_NAME, "")
+    display_name: str = given(DISPLAY_NAME, "")
     if not display_name.strip():
         raise Incompatible(f"annotation {DISPLAY_NAME} is missing or blank")
+    description = given(DESCRIPTION, "")
+    if not isinstance(description, str):
+        raise Incompatible(f"annotation {DESCRIPTION} is no string")
     spec: Any = resource.get("spec")
     problems = data_problems(spec)
     if problems:
@@ -58,7 +61,7 @@ def decode(resource: Mapping[str, Any]) -> Segment:
     return Segment(
         metadata["name"],
         display_name,
-        given(DESCRIPTION, ""),
+        description,
         _roles[given(ROLES, "{}")],
         _labels[given(LABELS, "[]")],
         spec,
@@ -181,14 +184,25 @@ _modified_by = _Shared(MODIFIED_BY, _read_author)
 
 def _created_at(metadata: Mapping[str, Any]) -> str:
     created: str | None = metadata.get("creationTimestamp")  # RFC 3339 in UTC, whole seconds
-    return created.removesuffix("Z") + ".000" if created else ""
+    if not created:
+        return ""
+    text = created.removesuffix("Z") + ".000"
+    if not _is_time(text):
+        raise Incompatible("creationTimestamp is no time like 2020-03-18T18:08:31Z")
+    return text
 
 
 def _timestamp(text: str, key: str) -> str:
+    if not _is_time(text):
+        raise Incompatible(f"annotation {key} is no time like 2020-03-18T18:08:31.850")
+    return text
+
+
+def _is_time(text: str) -> bool:
+    if _TIMESTAMP.fullmatch(text) is None:
+        return False
     try:
-        if _TIMESTAMP.fullmatch(text):
-            datetime.fromisoformat(text)
-            return text
+        datetime.fromisoformat(text)
     except ValueError:
-        pass
-    raise Incompatible(f"annotation {key} is no time like 2020-03-18T18:08:31.850")
+        return False
+    return True

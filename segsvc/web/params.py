@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from multidict import MultiMapping
@@ -17,6 +18,7 @@ MAX_NUMBER = 10**18 - 1
 """What a higher number counts as: it fits into 64 bits, and nothing there is lies beyond it."""
 
 _MAX_DIGITS = 100  # nobody means a longer one
+_MAX_UNKNOWN = 100  # a query string holds thousands, and to find a hint at what each was meant to be takes long
 
 
 class ListRequest(NamedTuple):
@@ -140,9 +142,12 @@ class _Reader:
         return text
 
     def finish(self) -> None:
-        """Report what is wrong. Names that begin with ``_`` are for caches and gateways and none of our business."""
-        for name in self._unread:
-            if not name.startswith("_"):
-                self.problem(echo(name), f"is unknown{did_you_mean(name, sorted(self._known))}")
+        """Report what is wrong; of unknown names the first ones.
+
+        Names that begin with ``_`` are for caches and gateways and none of our business.
+        """
+        unknown = (name for name in self._unread if not name.startswith("_"))
+        for name in islice(unknown, _MAX_UNKNOWN):
+            self.problem(echo(name), f"is unknown{did_you_mean(name, sorted(self._known))}")
         if self._problems:
             raise InvalidParameters(self._problems)

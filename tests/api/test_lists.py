@@ -120,6 +120,12 @@ class TestPages:
         assert set(answer.problems) == {"pageSize", "page_size", "export"}
         assert "pagesize" in answer.problems["pageSize"]
 
+    async def test_of_thousands_of_unknown_parameters_the_first_are_told(self, reader: Client) -> None:
+        names = [f"p{number}" for number in range(1300)]
+        answer = await reader.get("/segments?" + "&".join(names))
+        assert answer.status == 400
+        assert list(answer.problems) == names[:100]
+
     async def test_the_largest_page_is_a_setting_and_caps_the_default(
         self, deploy: Deploy, stocked: Deployment
     ) -> None:

@@ -2,7 +2,6 @@
 
 import hmac
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,29 +11,14 @@ from joserfc.jwk import Key, RSAKey
 
 from segsvc.auth.errors import TokenInvalid
 from segsvc.auth.jws import decode_base64url
-from segsvc.auth.keys import VerificationKey, read_key_set
+from segsvc.auth.keys import read_key_set
 from segsvc.auth.principal import Principal
 from segsvc.auth.verifier import TokenVerifier
-from tests.auth.provider import CLIENT, NOW, Clock, claims, encode, key, public, sign
+from tests.auth.provider import CLIENT, NOW, Clock, PublishedKeys, claims, encode, key, public, sign
 
 ISSUER = "https://id.example.org/realms/segments"
 EC = key("ec")
 RSA = key("rsa", "RSA", 2048)
-
-
-class PublishedKeys:
-    """Keys that are all at hand: nothing to wait for."""
-
-    generation = 1
-
-    def __init__(self, *jwks: dict[str, Any]) -> None:
-        self._keys, self.ignored = read_key_set({"keys": list(jwks)})
-
-    def matching(self, kid: str | None, algorithm: str) -> Sequence[VerificationKey]:
-        return [key for key in self._keys if kid in {None, key.kid} and algorithm in key.algorithms]
-
-    async def refetch(self) -> bool:
-        return False
 
 
 def verifier(*jwks: dict[str, Any], audience: str | None = None, now: float = NOW) -> TokenVerifier:

@@ -72,6 +72,8 @@ async def get_error(connected: Connect, step: Step, **options: Any) -> ClusterEr
         (text('{"cut": ', status=200), UnexpectedAnswer),
         (text("teapot", status=418), UnexpectedAnswer),
         (answer({"code": 404, "details": "text", "message": 7}, status=404), ClusterUnavailable),
+        (failure(422, "Invalid", details={"causes": 7}), InvalidResource),
+        (failure(422, "Invalid", details={"causes": [7, None]}), InvalidResource),
     ],
 )
 async def test_each_answer_has_its_error(connected: Connect, step: Step, expected: type[ClusterError]) -> None:
@@ -85,6 +87,8 @@ async def test_each_answer_has_its_error(connected: Connect, step: Step, expecte
         (text("slow down", status=429, Retry_After="7"), False, 7.0),
         (text("slow down", status=429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"), False, None),
         (text("slow down", status=429, Retry_After="86400"), False, 300.0),
+        (text("slow down", status=429, Retry_After="9" * 400), False, 300.0),
+        (failure(429, "TooManyRequests", details={"retryAfterSeconds": {}}), False, None),
         (failure(429, "TooManyRequests", details={"retryAfterSeconds": 3}), False, 3.0),
         (failure(503, "ServiceUnavailable", Retry_After="2"), True, 2.0),
         (failure(500, "InternalError", "failed calling webhook"), True, None),

@@ -334,6 +334,34 @@ async def test_one_odd_object_harms_no_other(
     assert {entry["event"] for entry in logged} >= {"resource_skipped", "watch_event_unknown"}
 
 
+def with_metadata(**metadata: Any) -> dict[str, Any]:
+    """Return a resource that is good but for this in its metadata."""
+    good = found("x", 6)
+    return {**good, "metadata": {**good["metadata"], **metadata}}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        with_metadata(name=7),
+        with_metadata(name='x","id":"y'),
+        with_metadata(name="x\ny"),
+        with_metadata(creationTimestamp="2024-01-01T00:)0:00Z"),
+        with_metadata(annotations={DISPLAY_NAME: "x", "segment.grnry.io/description": 5}),
+    ],
+)
+async def test_what_no_page_could_show_is_not_taken_in(
+    connected: Connect, metrics: Metrics, odd: dict[str, Any]
+) -> None:
+    watch = stream(event("ADDED", odd), event("ADDED", found("told", 9)), then="hang")
+    script = ScriptedCluster(list=[page(odd, found("listed", 3), revision=5)], watch=[watch])
+    async with script as cluster, connected(cluster) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(listed="listed", told="told")
+
+        assert len(cluster.seen("list")) == 1
+        assert len(follower.store) == 2
+
+
 async def test_a_list_is_asked_for_whole_and_in_ever_smaller_pages_while_it_breaks_off(
     connected: Connect, metrics: Metrics
 ) -> None:
