@@ -24,9 +24,10 @@ from segsvc.devcluster.issuer import TokenIssuer
 from segsvc.settings import Settings
 from tests.api.bodies import EDITOR, VIEWER
 from tests.api.client import Client
-from tests.api.clusters import Cluster, Relay, Resources
+from tests.api.clusters import Cluster, Resources
 from tests.api.waiting import until
 from tests.support.envtest import RealCluster, unique_namespace
+from tests.support.faults import Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

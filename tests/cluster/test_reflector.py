@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from segsvc.cluster.reflector import Phase
-from tests.api.clusters import DISPLAY_NAME, Cluster, Relay, Resources, revision_of
+from tests.api.clusters import DISPLAY_NAME, Cluster, Resources, revision_of
 from tests.cluster.conftest import following, sample
 from tests.support.scripted import (
     ScriptedCluster,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segsvc.cluster.api import SegmentApi
     from segsvc.telemetry import Metrics
     from tests.cluster.conftest import Connect, Follower
+    from tests.support.faults import Relay
     from tests.support.scripted import Step
 
 QUIET = stream(bookmark(9), then="hang")

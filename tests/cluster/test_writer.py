@@ -13,8 +13,9 @@ from segsvc.cluster.errors import AlreadyExists, ClusterForbids, ClusterUnavaila
 from segsvc.domain.codec import decode
 from segsvc.domain.errors import AccessDenied, SegmentModified, SegmentNotFound
 from segsvc.domain.segment import Author, Roles, Segment
-from tests.api.clusters import Call, Lost, Relay, Resources, revision_of
+from tests.api.clusters import Resources, revision_of
 from tests.cluster.conftest import following
+from tests.support.faults import Call, Lost, Relay
 from tests.support.scripted import (
     ScriptedCluster,
     answer,
