@@ -77,8 +77,12 @@ class Resources:
     async def get(self, name: str) -> dict[str, Any]:
         return await self._call("GET", f"/{name}")
 
+    async def all(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self._call("GET", ""))["items"]
+        return items
+
     async def names(self) -> list[str]:
-        return [item["metadata"]["name"] for item in (await self._call("GET", ""))["items"]]
+        return [item["metadata"]["name"] for item in await self.all()]
 
     async def patch(self, name: str, patch: dict[str, Any], *, status: bool = False) -> dict[str, Any]:
         """Change a resource, or its status, by a merge patch."""

@@ -47,6 +47,10 @@ class Call:
     def is_write(self) -> bool:
         return self.method != "GET"
 
+    @property
+    def is_item(self) -> bool:
+        return not urlsplit(self.target).path.endswith("/segments")
+
 
 class Lost(Exception):
     """Raised by a test's hook: the connection is reset here."""
