@@ -52,7 +52,7 @@ class Scene:
         self._resources = deployment.resources
         self._numbers = itertools.count()
         self._faults: list[Fault] = []
-        self._is_cut = False
+        self._mending: asyncio.Task[None] | None = None
         self._met = 0
         self._blinded = False
         relay.before = lambda call: self._befall("before", call)
@@ -60,9 +60,10 @@ class Scene:
 
     # --- faults
 
-    async def arrange(self, fault: Fault) -> None:
-        """Have a fault befall the next calls."""
-        self._faults += [fault] * fault.times
+    def arrange(self, *faults: Fault) -> None:
+        """Have these befall the next calls of their kinds, one each."""
+        for fault in faults:
+            self._faults += [fault] * fault.times
 
     async def hold_watch(self) -> None:
         self._relay.watching.clear()
@@ -84,17 +85,25 @@ class Scene:
     async def drop(self) -> None:
         self._relay.drop()
 
-    async def cut(self) -> None:
-        self._is_cut = True
-        await self._relay.cut()
+    async def cut(self, seconds: float) -> None:
+        """Break all connections, and refuse new ones for a while."""
+        if self._mending is None:
+            await self._relay.cut()
+            self._mending = asyncio.create_task(self._mend_after(seconds))
+
+    async def _mend_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._relay.mend()
+        self._mending = None
 
     async def heal(self) -> None:
+        """End all faults."""
         self._faults.clear()
         self._relay.during = None
         self._relay.watching.set()
         self._relay.flowing.set()
-        await self._relay.mend()
-        self._is_cut = False
+        if self._mending is not None:
+            await self._mending
 
     async def _befall(self, where: str, call: Call) -> None:
         kind = _kind(call)
@@ -195,7 +204,7 @@ class Scene:
             assert self._hindered, f"nothing was in the way of {told}"
             if after != before:
                 assert UNCLEAR in answer.json["message"], told
-                assert self._blinded or self._is_cut, f"it could be known: {told}"
+                assert self._blinded, f"it could be known: {told}"
             return
         assert holds(answer, before, after), told
         if answer.status < 300:
@@ -203,12 +212,13 @@ class Scene:
             assert (shown.json["metadata"]["displayName"] if shown.status == 200 else None) == name, told
 
     def _begin(self) -> None:
+        """Forget what was in the way of earlier writes; what still is, may be in the way of any call."""
         self._met = 0
-        self._blinded = not self._relay.flowing.is_set()
+        self._blinded = not self._relay.flowing.is_set() or self._mending is not None
 
     @property
     def _hindered(self) -> bool:
-        return self._met > 0 or self._is_cut or self._blinded
+        return self._met > 0 or self._blinded
 
     async def _seen(self, segment_id: str, *, with_if_match: bool) -> Answer | None:
         seen = await self._editor.read(segment_id)

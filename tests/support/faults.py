@@ -132,6 +132,8 @@ class Relay:
         """Break every connection, and refuse new ones."""
         if self._site is not None:
             await self._site.stop()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # what has just been accepted takes two turns to be known as a connection
             self.drop()
         self._site = None
 
