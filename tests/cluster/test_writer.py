@@ -402,6 +402,15 @@ async def test_a_write_whose_outcome_stays_unclear_says_so(connected: Connect, m
     assert asyncio.get_running_loop().time() - before < 4
 
 
+async def test_a_write_that_was_never_sent_is_not_said_to_be_unclear(connected: Connect, metrics: Metrics) -> None:
+    script = ScriptedCluster(**LIVE, get=[BUSY])
+    async with writing_to(script, connected, metrics) as follower:
+        with pytest.raises(ClusterUnavailable) as raised:
+            await follower.writer.update("demo", renamed, dry_run=False)
+
+    assert not raised.value.unclear
+
+
 async def test_a_cluster_that_keeps_failing_is_not_pressed(connected: Connect, metrics: Metrics) -> None:
     script = ScriptedCluster(**LIVE, get=[answer(HELD)], replace=[BUSY], delete=[BUSY])
     async with writing_to(script, connected, metrics) as follower:
