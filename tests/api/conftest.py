@@ -154,9 +154,12 @@ def serving_segments(real: RealCluster) -> Cluster:
 
 
 def callers_session() -> aiohttp.ClientSession:
-    """Make what callers send with: nothing is added, nothing decompressed."""
+    """Make what callers send with: nothing is added, nothing decompressed, and none waits for another."""
     return aiohttp.ClientSession(
-        auto_decompress=False, skip_auto_headers=["Accept-Encoding"], cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.TCPConnector(limit=0),
+        auto_decompress=False,
+        skip_auto_headers=["Accept-Encoding"],
+        cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 

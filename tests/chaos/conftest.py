@@ -59,7 +59,12 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest_asyncio.fixture(params=["emulator", pytest.param("kube-apiserver", marks=pytest.mark.real_cluster)])
+takes_its_time = pytest.mark.skipif("CHAOS_SEQUENCES" not in os.environ, reason="takes its time: set CHAOS_SEQUENCES")
+
+
+@pytest_asyncio.fixture(
+    params=["emulator", pytest.param("kube-apiserver", marks=[pytest.mark.real_cluster, takes_its_time])]
+)
 async def around(
     request: pytest.FixtureRequest, issuer: TokenIssuer, http: aiohttp.ClientSession, tmp_path: Path
 ) -> AsyncIterator[Surroundings]:

@@ -169,7 +169,7 @@ def happening(cluster: AbstractAsyncContextManager[Cluster], directory: Path) ->
 
 def check(sequence: type[Sequence]) -> None:
     chosen = settings(
-        max_examples=SEQUENCES or 4,
+        max_examples=SEQUENCES or 3,
         stateful_step_count=STEPS,
         deadline=None,
         database=None,
