@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.api.bodies import body
 from tests.api.clusters import DISPLAY_NAME, revision_of
+from tests.chaos.mischief import Mischief
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tests.api.client import Answer
     from tests.api.conftest import Deployment
-    from tests.support.faults import Call, Lost, Refused, Relay, Torn
+    from tests.support.faults import Relay
 
     Resource = dict[str, Any]
 
@@ -33,90 +33,14 @@ PAGE = 3
 UNCLEAR = "whether it was carried out is not known"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something that befalls the next ``times`` calls of some kinds, ``before`` or ``after`` the cluster has them."""
-
-    what: Lost | Torn | Refused | float
-    where: str
-    kinds: frozenset[str]
-    times: int
-
-
 class Scene:
     """A service, its callers, those who write past it, and what interferes."""
 
     def __init__(self, relay: Relay, deployment: Deployment) -> None:
-        self._relay = relay
+        self.mischief = Mischief(relay)
         self._editor = deployment.editor
         self._resources = deployment.resources
         self._numbers = itertools.count()
-        self._faults: list[Fault] = []
-        self._mending: asyncio.Task[None] | None = None
-        self._met = 0
-        self._blinded = False
-        relay.before = lambda call: self._befall("before", call)
-        relay.after = lambda call: self._befall("after", call)
-
-    # --- faults
-
-    def arrange(self, *faults: Fault) -> None:
-        """Have these befall the next calls of their kinds, one each."""
-        for fault in faults:
-            self._faults += [fault] * fault.times
-
-    async def hold_watch(self) -> None:
-        self._relay.watching.clear()
-
-    async def tear_watch(self, fault: Lost | Torn) -> None:
-        """Break the watch off in its next event."""
-
-        async def tear(_: Call) -> None:
-            self._relay.during = None
-            raise fault
-
-        self._relay.during = tear
-
-    async def freeze(self, seconds: float) -> None:
-        """Let nothing through for a while."""
-        self._relay.flowing.clear()
-        asyncio.get_running_loop().call_later(seconds, self._relay.flowing.set)
-
-    async def drop(self) -> None:
-        self._relay.drop()
-
-    async def cut(self, seconds: float) -> None:
-        """Break all connections, and refuse new ones for a while."""
-        if self._mending is None:
-            await self._relay.cut()
-            self._mending = asyncio.create_task(self._mend_after(seconds))
-
-    async def _mend_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        await self._relay.mend()
-        self._mending = None
-
-    async def heal(self) -> None:
-        """End all faults."""
-        self._faults.clear()
-        self._relay.during = None
-        self._relay.watching.set()
-        self._relay.flowing.set()
-        if self._mending is not None:
-            await self._mending
-
-    async def _befall(self, where: str, call: Call) -> None:
-        kind = _kind(call)
-        fault = next((each for each in self._faults if each.where == where and kind in each.kinds), None)
-        if fault is None:
-            return
-        self._faults.remove(fault)
-        self._met += 1
-        self._blinded |= kind == "get"
-        if isinstance(fault.what, float):
-            await asyncio.sleep(fault.what)
-        else:
-            raise fault.what
 
     # --- callers
 
@@ -159,7 +83,7 @@ class Scene:
 
     async def storm(self, ids: list[str]) -> None:
         """Write all of these at once, each by several callers and by others."""
-        self._begin()
+        self.mischief.begin()
 
         async def others(segment_id: str) -> None:
             if await self._found(segment_id) is None:
@@ -174,7 +98,7 @@ class Scene:
         meddling = asyncio.gather(*map(others, ids), return_exceptions=True)  # they may lose a race
         answers = await asyncio.gather(*calls)
         await meddling
-        assert {answer.status for answer in answers} <= {200, 204, 404, 409, *([503] if self._hindered else [])}
+        assert {answer.status for answer in answers} <= {200, 204, 404, 409, *([503] if self.mischief.hindered else [])}
         stored = [answer.revision for answer in answers if answer.status == 200]
         assert len(set(stored)) == len(stored), "two writes claim one version"
 
@@ -194,31 +118,22 @@ class Scene:
     ) -> None:
         """Send a write and hold its answer against what it did; ``name`` is what it leaves, None for nothing."""
         before = await self._found(segment_id)
-        self._begin()
+        self.mischief.begin()
         async with asyncio.timeout(WRITE_PATIENCE):
             answer = await send()
         after = await self._found(segment_id)
         told = f"{answer.status} {answer.body!r}: {_digest(before)} became {_digest(after)}"
         if answer.status == 503:
             assert int(answer.headers["Retry-After"]) >= 1
-            assert self._hindered, f"nothing was in the way of {told}"
+            assert self.mischief.hindered, f"nothing was in the way of {told}"
             if after != before:
                 assert UNCLEAR in answer.json["message"], told
-                assert self._blinded, f"it could be known: {told}"
+                assert self.mischief.blinded, f"it could be known: {told}"
             return
         assert holds(answer, before, after), told
         if answer.status < 300:
             shown = await self._editor.read(segment_id)
             assert (shown.json["metadata"]["displayName"] if shown.status == 200 else None) == name, told
-
-    def _begin(self) -> None:
-        """Forget what was in the way of earlier writes; what still is, may be in the way of any call."""
-        self._met = 0
-        self._blinded = not self._relay.flowing.is_set() or self._mending is not None
-
-    @property
-    def _hindered(self) -> bool:
-        return self._met > 0 or self._blinded
 
     async def _seen(self, segment_id: str, *, with_if_match: bool) -> Answer | None:
         seen = await self._editor.read(segment_id)
@@ -249,7 +164,7 @@ class Scene:
 
     async def settle(self) -> None:
         """End all faults; fail unless all reads equal the cluster soon after."""
-        await self.heal()
+        await self.mischief.heal()
         resources = [resource for resource in await self._resources.all() if _shows(resource)]
         expected = {resource["metadata"]["name"]: _rendered(resource) for resource in resources}
         until = time.monotonic() + SETTLE_PATIENCE
@@ -270,14 +185,6 @@ class Scene:
                 raise AssertionError(f"{total} segments are said to be there, and {len(shown)} are")
             shown |= {item["id"]: _essence(item) for item in page["items"]}
         return shown
-
-
-def _kind(call: Call) -> str:
-    if call.is_watch:
-        return "watch"
-    if call.is_write:
-        return "write"
-    return "get" if call.is_item else "list"
 
 
 def _shows(resource: Resource | None) -> bool:

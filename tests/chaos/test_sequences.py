@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tests.api.conftest import Surroundings, callers_session, deployed, embedded, issuing, serving_segments
-from tests.chaos.scene import Fault, Scene
+from tests.chaos.mischief import Fault
+from tests.chaos.scene import Scene
 from tests.support.faults import Lost, Refused, Relay, Torn
 
 if TYPE_CHECKING:
@@ -98,22 +99,22 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(segment_id=ids, trouble=trouble)
     def create(self, segment_id: str, trouble: list[Fault]) -> None:
-        self._scene.arrange(*trouble)
+        self._scene.mischief.arrange(*trouble)
         self.portal.call(self._scene.create, segment_id)
 
     @rule(segment_id=ids, with_if_match=st.booleans(), trouble=trouble)
     def replace(self, segment_id: str, with_if_match: bool, trouble: list[Fault]) -> None:
-        self._scene.arrange(*trouble)
+        self._scene.mischief.arrange(*trouble)
         self.portal.call(lambda: self._scene.replace(segment_id, with_if_match=with_if_match))
 
     @rule(segment_id=ids, with_if_match=st.booleans(), trouble=trouble)
     def delete(self, segment_id: str, with_if_match: bool, trouble: list[Fault]) -> None:
-        self._scene.arrange(*trouble)
+        self._scene.mischief.arrange(*trouble)
         self.portal.call(lambda: self._scene.delete(segment_id, with_if_match=with_if_match))
 
     @rule(segment_ids=st.lists(ids, min_size=1, max_size=2, unique=True), trouble=trouble)
     def storm(self, segment_ids: list[str], trouble: list[Fault]) -> None:
-        self._scene.arrange(*trouble)
+        self._scene.mischief.arrange(*trouble)
         self.portal.call(self._scene.storm, segment_ids)
 
     @rule(segment_id=ids)
@@ -134,31 +135,31 @@ class Sequence(RuleBasedStateMachine):
 
     @rule(fault=faults("watch", "list") | expiry)
     def hinder_reflector(self, fault: Fault) -> None:
-        self._scene.arrange(fault)
+        self._scene.mischief.arrange(fault)
 
     @rule()
     def hold_watch(self) -> None:
-        self.portal.call(self._scene.hold_watch)
+        self.portal.call(self._scene.mischief.hold_watch)
 
     @rule(fault=st.sampled_from([Lost(), Torn()]))
     def tear_watch(self, fault: Lost | Torn) -> None:
-        self.portal.call(self._scene.tear_watch, fault)
+        self.portal.call(self._scene.mischief.tear_watch, fault)
 
     @rule(seconds=st.floats(0.01, 0.5))
     def freeze(self, seconds: float) -> None:
-        self.portal.call(self._scene.freeze, seconds)
+        self.portal.call(self._scene.mischief.freeze, seconds)
 
     @rule()
     def drop(self) -> None:
-        self.portal.call(self._scene.drop)
+        self.portal.call(self._scene.mischief.drop)
 
     @rule(seconds=st.floats(0.01, 1))
     def cut(self, seconds: float) -> None:
-        self.portal.call(self._scene.cut, seconds)
+        self.portal.call(self._scene.mischief.cut, seconds)
 
     @rule()
     def heal(self) -> None:
-        self.portal.call(self._scene.heal)
+        self.portal.call(self._scene.mischief.heal)
 
 
 @contextmanager
