@@ -38,12 +38,17 @@ IDS = ["segment-a", "segment-b", "segment-c"]
 HTML = b"<html><body>no healthy upstream</body></html>"
 
 ids = st.sampled_from(IDS)
-refusals = st.builds(
-    Refused,
-    st.sampled_from([429, 500, 503, 504]),
-    st.sampled_from([None, HTML, b"", b'{"kind": "Status", "cod', b"\xff\xfe"]),
-    st.sampled_from([{}, {"Retry-After": "0"}]),
-)
+
+
+def refusals(*statuses: int) -> st.SearchStrategy[Refused]:
+    return st.builds(
+        Refused,
+        st.sampled_from(statuses),
+        st.sampled_from([None, HTML, b"", b'{"kind": "Status", "cod', b"\xff\xfe"]),
+        st.sampled_from([{}, {"Retry-After": "0"}]),
+    )
+
+
 delays = st.floats(0.001, 0.3)
 
 
@@ -51,9 +56,13 @@ def faults(*kinds: str) -> st.SearchStrategy[Fault]:
     """What befalls calls of some of these kinds."""
     befallen = st.sets(st.sampled_from(kinds), min_size=1).map(frozenset)
     times = st.integers(1, 3)
-    before = st.builds(Fault, st.just(Lost()) | refusals | delays, st.just("before"), befallen, times)
-    after = st.builds(Fault, st.sampled_from([Lost(), Torn()]) | refusals | delays, st.just("after"), befallen, times)
-    return before | after
+    before = st.just(Lost()) | refusals(429, 500, 503, 504) | delays
+    # a 429 says for certain that nothing was done
+    after = st.sampled_from([Lost(), Torn()]) | refusals(500, 503, 504) | delays
+    return st.one_of(
+        st.builds(Fault, before, st.just("before"), befallen, times),
+        st.builds(Fault, after, st.just("after"), befallen, times),
+    )
 
 
 trouble = st.lists(faults("write", "get"), max_size=2)

@@ -86,6 +86,7 @@ class Relay:
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._site: web.TCPSite | None = None
+        self._asking: set[asyncio.Task[aiohttp.ClientResponse]] = set()
         self.calls: list[Call] = []
         self.before: Hook | None = None
         self.after: Hook | None = None
@@ -115,6 +116,8 @@ class Relay:
         await self.cut()
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=1)
         if self._session is not None:
             await self._session.close()
 
@@ -174,16 +177,28 @@ class Relay:
 
     @asynccontextmanager
     async def _passed_on(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        asking = asyncio.create_task(self._ask(request, await request.read()))
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        try:
+            # what has been sent is on its way, whether or not the service still waits; and cancelled within its first
+            # turns, asyncio never closes a TLS connection
+            upstream = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(_let_go)
+            raise
+        async with upstream:
+            yield upstream
+
+    async def _ask(self, request: web.Request, body: bytes) -> aiohttp.ClientResponse:
         assert self._session is not None
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_THE_CONNECTION}
-        async with self._session.request(
+        return await self._session.request(
             request.method,
             URL(self._cluster.url + request.raw_path, encoded=True),
-            data=await request.read() or None,
-            headers=headers,
+            data=body or None,
+            headers={name: text for name, text in request.headers.items() if name.lower() not in _OF_THE_CONNECTION},
             timeout=aiohttp.ClientTimeout(),
-        ) as upstream:
-            yield upstream
+        )
 
     async def _meet(self, hook: Hook | None, call: Call) -> None:
         await self.flowing.wait()
@@ -205,6 +220,12 @@ class Relay:
                 break
             await response.write(chunk)
         return response
+
+
+def _let_go(asking: asyncio.Task[aiohttp.ClientResponse]) -> None:
+    """Close the answer that nobody waits for."""
+    if not asking.cancelled() and asking.exception() is None:
+        asking.result().close()
 
 
 def _refusal(refused: Refused) -> web.Response:
