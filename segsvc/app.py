@@ -116,6 +116,7 @@ class Application:
         return self._dead()
 
     def _refresh(self) -> None:
+        self._metrics.tasks.set(len(asyncio.all_tasks()))
         self._metrics.segments.set(len(self._store))
         self._metrics.hidden.set(len(self._store.hidden))
         self._metrics.index_age.set(self._reflector.age())

@@ -71,6 +71,7 @@ class Metrics:
             "Versions of Segment resources met that hold no valid segment",
             registry=self.registry,
         )
+        self.tasks = Gauge("segsvc_tasks", "Tasks of the event loop that have not ended", registry=self.registry)
         self.segments = Gauge("segsvc_segments", "Segments in the index", registry=self.registry)
         self.hidden = Gauge(
             "segsvc_hidden_resources",

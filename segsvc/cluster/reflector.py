@@ -13,8 +13,12 @@ next from where it got to. What else happens, in which phase, leads to:
 |                                               |              | has not reached (it was restored) is silent        |
 | ended or stalled, something was delivered     |              | watch on (a stalled one: after a pause)            |
 | ended within a second                         |              | pause, watch on                                    |
+| its revision is beyond the cluster's own      |              | list: the cluster was restored                     |
 | event too large, answer that makes no sense   | pause, list  | pause, list                                        |
 | anything unforeseen                           | pause, list  | pause, list                                        |
+
+A cluster that was restored to an earlier state gives revisions out anew: a watch from where the last one got to would
+skip all that has happened by then. So before one watch follows another, the cluster is asked for its own revision.
 
 Pauses grow until a watch delivers, and are never shorter than the server asks for. A list is asked for in one piece;
 while lists fail under way, the next is asked for in smaller pages. An object that holds no valid segment is hidden, one
@@ -52,6 +56,8 @@ PAGE_SIZES = (None, 5000, 500)
 lists that failed under way: over a slow link they take longer than the API server grants, which is a minute."""
 WATCH_SECONDS = (300, 600)
 """How long a watch is asked to last, at random between these, so that replicas do not reconnect all at once."""
+MAX_PAUSE = 5.0
+"""Seconds after which a cluster that was away is tried again at the latest: so long may its return go unnoticed."""
 SHORT_WATCH = 1.0
 BREATH = 0.003
 """Seconds of decoding after which other tasks get their turn."""
@@ -77,6 +83,10 @@ class SilentWatch(Exception):
     """A watch ended without a single event or bookmark in all its time: its revision may not exist."""
 
 
+class Restored(Exception):
+    """The cluster is at an earlier revision than it has been at."""
+
+
 class Reflector:
     """Lists and watches; the store's only source of what others write."""
 
@@ -99,7 +109,7 @@ class Reflector:
         self._metrics = metrics
         self._clock = clock
         self._uniform = uniform
-        self._backoff = backoff or Backoff(base=0.5, cap=30, uniform=uniform)
+        self._backoff = backoff or Backoff(base=0.5, cap=MAX_PAUSE, uniform=uniform)
         self._page_sizes = page_sizes
         self._broken_lists = 0
         self._collector = collector
@@ -124,6 +134,8 @@ class Reflector:
                 if self._relist is not None:
                     await self._list(self._relist)
                     self._relist = None
+                else:
+                    await self._check_revision()
                 await self._watch()
             except Exception as error:  # noqa: BLE001 -- an end of this loop would show readers the past for ever
                 pause = self._plan(error)
@@ -136,6 +148,8 @@ class Reflector:
             case Expired() | SilentWatch():
                 relist = "expired" if isinstance(error, Expired) else "silent_watch"
                 pause = 0.0 if self._delivered else pause
+            case Restored():
+                relist, pause = "restored", 0.0
             case ClusterUnavailable():
                 pause = max(pause, error.retry_after or 0.0)
             case ClusterForbids() | ShortWatch():
@@ -222,6 +236,12 @@ class Reflector:
         if entry is None or known is None or known.version != entry.version or known.body != entry.body:
             return entry
         return known
+
+    async def _check_revision(self) -> None:
+        """Raise Restored where a watch from the store's revision would begin in the cluster's future."""
+        current = await self._api.current_revision()
+        if current < self._store.revision:
+            raise Restored(f"the cluster is at {current}, and was at {self._store.revision}")
 
     async def _watch(self) -> None:
         """Follow one watch to its end. Raises ShortWatch and SilentWatch, and what the watch raises."""

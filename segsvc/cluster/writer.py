@@ -59,8 +59,8 @@ class SegmentWriter:
 
     async def create(self, segment: Segment, *, dry_run: bool) -> Entry:
         """Create a segment and return it as stored. Raises AlreadyExists, InvalidResource, ResourceTooLarge."""
-        with self._writing(segment.id):
-            return await self._create(segment, self._attempts(dry_run), dry_run)
+        with self._writing(segment.id, dry_run=dry_run) as attempts:
+            return await self._create(segment, attempts, dry_run)
 
     async def update(self, segment_id: str, change: Callable[[Segment], Segment], *, dry_run: bool) -> Entry:
         """Replace a segment by what ``change`` makes of it, and return it as stored.
@@ -69,30 +69,35 @@ class SegmentWriter:
         Raises SegmentNotFound for a resource that is absent, incompatible or being deleted; SegmentModified when others
         kept winning; InvalidResource and ResourceTooLarge.
         """
-        with self._writing(segment_id):
-            return await self._update(segment_id, change, self._attempts(dry_run), dry_run)
+        with self._writing(segment_id, dry_run=dry_run) as attempts:
+            return await self._update(segment_id, change, attempts, dry_run)
 
     async def delete(self, segment_id: str, check: Callable[[Segment], None], *, dry_run: bool) -> int | None:
         """Delete a segment; return a resourceVersion at which it is gone, None for a dry run or where it is not known.
 
         ``check`` is called as ``change`` is in `update`, and errors are as there. A delete that happened raises none.
         """
-        with self._writing(segment_id):
-            return await self._delete(segment_id, check, self._attempts(dry_run), dry_run)
+        with self._writing(segment_id, dry_run=dry_run) as attempts:
+            return await self._delete(segment_id, check, attempts, dry_run)
 
     # --- around the steps
 
-    def _attempts(self, dry_run: bool) -> Attempts:
-        return Attempts(self._seconds, dry_run=dry_run, clock=self._clock, uniform=self._uniform)
-
     @contextmanager
-    def _writing(self, segment_id: str) -> Iterator[None]:
-        """Hold this around the steps of a write. A lost race is the domain's matter, not the cluster's."""
+    def _writing(self, segment_id: str, *, dry_run: bool) -> Iterator[Attempts]:
+        """Hold this around the steps of a write, with the attempts at it.
+
+        A lost race is the domain's matter, not the cluster's. And whether a write may have been carried out is told by
+        all attempts at it, not by the call that failed last: that may only have looked.
+        """
+        attempts = Attempts(self._seconds, dry_run=dry_run, clock=self._clock, uniform=self._uniform)
         try:
             with self._store.writing(segment_id):
-                yield
+                yield attempts
         except Conflict:
             raise SegmentModified(segment_id, precondition=False) from None
+        except ClusterUnavailable as error:
+            error.unclear = attempts.unclear
+            raise
 
     # --- the steps
 

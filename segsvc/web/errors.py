@@ -124,7 +124,8 @@ def from_exception(error: Exception) -> HttpError:  # noqa: PLR0911, PLR0912 (a 
         case ResourceTooLarge():
             return bad_parameters([Problem("body", "is too large for the cluster to store")], status=413)
         case ClusterUnavailable():
-            return unavailable("The cluster is not available.", error.retry_after)
+            unknown = " The write was sent, and whether it was carried out is not known." if error.unclear else ""
+            return unavailable(f"The cluster is not available.{unknown}", error.retry_after)
         case _:
             return unexpected()
 

@@ -5,20 +5,14 @@ Speaks plain HTTP and uses nothing of the package under test.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import web
-from yarl import URL
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
 GROUP = "segment.grnry.io"
@@ -83,8 +77,12 @@ class Resources:
     async def get(self, name: str) -> dict[str, Any]:
         return await self._call("GET", f"/{name}")
 
+    async def all(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await self._call("GET", ""))["items"]
+        return items
+
     async def names(self) -> list[str]:
-        return [item["metadata"]["name"] for item in (await self._call("GET", ""))["items"]]
+        return [item["metadata"]["name"] for item in await self.all()]
 
     async def patch(self, name: str, patch: dict[str, Any], *, status: bool = False) -> dict[str, Any]:
         """Change a resource, or its status, by a merge patch."""
@@ -119,141 +117,3 @@ class Resources:
 
 def revision_of(resource: dict[str, Any]) -> int:
     return int(resource["metadata"]["resourceVersion"])
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request of the service to its cluster."""
-
-    method: str
-    target: str
-
-    @property
-    def is_watch(self) -> bool:
-        return "watch" in parse_qs(urlsplit(self.target).query)
-
-    @property
-    def is_write(self) -> bool:
-        return self.method != "GET"
-
-
-class Lost(Exception):
-    """Raised by a test's hook: the connection breaks here."""
-
-
-@dataclass(frozen=True)
-class Refused(Exception):
-    """Raised by a test's hook: the cluster answers with this status."""
-
-    status: int
-
-
-class Relay:
-    """Stands between the service and its cluster; passes everything on, remembers it, and interferes when told to.
-
-    `before` is awaited before a call is passed on, `after` when the cluster has answered and the service has not
-    heard of it. While `watching` is clear, no event of a watch comes through. A relay that is cut takes no connections.
-    """
-
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._runner: web.AppRunner | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._site: web.TCPSite | None = None
-        self.calls: list[Call] = []
-        self.before: Callable[[Call], Awaitable[None]] | None = None
-        self.after: Callable[[Call], Awaitable[None]] | None = None
-        self.watching = asyncio.Event()
-        self.watching.set()
-        self.url = ""
-        self._port = 0
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(connector=self._cluster.connector(), auto_decompress=False)
-        application = web.Application(client_max_size=2**24)
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
-        await self._runner.setup()
-        await self._listen(self._runner, 0)
-        self._port = self._runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.cut()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._session is not None:
-            await self._session.close()
-
-    @property
-    def writes(self) -> list[Call]:
-        return [call for call in self.calls if call.is_write]
-
-    async def cut(self) -> None:
-        """Break every connection, and refuse new ones."""
-        if self._site is not None and self._runner is not None and self._runner.server is not None:
-            await self._site.stop()
-            for connection in self._runner.server.connections:
-                connection.force_close()
-        self._site = None
-
-    async def mend(self) -> None:
-        """Take connections again."""
-        assert self._runner is not None
-        await self._listen(self._runner, self._port)
-
-    async def _listen(self, runner: web.AppRunner, port: int) -> None:
-        self._site = web.TCPSite(runner, "127.0.0.1", port)
-        await self._site.start()
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        call = Call(request.method, request.path_qs)
-        self.calls.append(call)
-        try:
-            if self.before is not None:
-                await self.before(call)
-        except Lost:
-            return _broken(request)
-        except Refused as refused:
-            refusal = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": refused.status}
-            return web.json_response(refusal, status=refused.status)
-        assert self._session is not None
-        headers = {
-            name: value
-            for name, value in request.headers.items()
-            if name.lower() not in {"host", "connection", "content-length", "transfer-encoding"}
-        }
-        async with self._session.request(
-            request.method,
-            URL(self._cluster.url + request.raw_path, encoded=True),
-            data=await request.read() or None,
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(),
-        ) as upstream:
-            if call.is_watch:
-                return await self._stream(request, upstream)
-            body = await upstream.read()
-            try:
-                if self.after is not None:
-                    await self.after(call)
-            except Lost:
-                return _broken(request)
-            names = ("Content-Type", "Content-Encoding", "Retry-After")
-            kept = {name: upstream.headers[name] for name in names if name in upstream.headers}
-            return web.Response(status=upstream.status, body=body, headers=kept)
-
-    async def _stream(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-        response = web.StreamResponse(status=upstream.status, headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        async for chunk in upstream.content.iter_any():
-            await self.watching.wait()
-            await response.write(chunk)
-        return response
-
-
-def _broken(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        with contextlib.suppress(AttributeError):
-            request.transport.abort()
-    return web.Response(status=500)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,15 +24,18 @@ from segsvc.devcluster.issuer import TokenIssuer
 from segsvc.settings import Settings
 from tests.api.bodies import EDITOR, VIEWER
 from tests.api.client import Client
-from tests.api.clusters import Cluster, Relay, Resources
+from tests.api.clusters import Cluster, Resources
 from tests.api.waiting import until
-from tests.support.envtest import RealCluster, unique_namespace
+from tests.support.envtest import unique_namespace
+from tests.support.faults import Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
 
     from segsvc.auth.jwks import Timing
+    from tests.support.envtest import RealCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,80 @@ class Deploy(Protocol):
     ) -> AbstractAsyncContextManager[Deployment]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What services run in: ``http`` is what callers send with, ``admin`` goes straight to the cluster."""
+
+    cluster: Cluster
+    issuer: TokenIssuer
+    http: aiohttp.ClientSession
+    admin: aiohttp.ClientSession
+    directory: Path
+
+
+@asynccontextmanager
+async def deployed(
+    around: Surroundings,
+    *,
+    namespace: str | None = None,
+    relay: Relay | None = None,
+    grace: float = GRACE,
+    key_timing: Timing = KEY_TIMING,
+    **settings: Any,
+) -> AsyncIterator[Deployment]:
+    """Run a service; see `Deploy`."""
+    namespace = namespace or unique_namespace("api")
+    kubeconfig = around.directory / f"{namespace}-{'relayed' if relay else 'direct'}"
+    around.cluster.write_kubeconfig(kubeconfig, namespace=namespace, url=relay.url if relay else None)
+    chosen = {"host": "127.0.0.1", "port": 0, "ops_port": 0, "oidc_issuer": around.issuer.issuer, **settings}
+    own = Settings(kubeconfig=str(kubeconfig), namespace=namespace, **chosen)
+    async with run(own, grace=grace, key_timing=key_timing) as application:
+        deployment = Deployment(
+            application.url,
+            application.ops_url,
+            namespace,
+            around.cluster,
+            Resources(around.admin, around.cluster, namespace),
+            around.issuer,
+            around.http,
+        )
+        await until(deployment.is_ready)
+        yield deployment
+
+
+@asynccontextmanager
+async def embedded() -> AsyncIterator[Cluster]:
+    """Run the emulator, which serves segments."""
+    async with EmbeddedCluster() as cluster:
+        crd = (files("segsvc.devcluster") / "crd.yaml").read_text(encoding="utf-8")
+        cluster.create_crd(yaml.safe_load(crd))
+        yield Cluster("emulator", cluster.url)
+
+
+def serving_segments(real: RealCluster) -> Cluster:
+    """Have a real API server serve segments."""
+    real.install_crd()
+    return Cluster("kube-apiserver", real.url, real.token, real.ca_file, real.ssl_context)
+
+
+def callers_session() -> aiohttp.ClientSession:
+    """Make what callers send with: nothing is added, nothing decompressed, and none waits for another."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        auto_decompress=False,
+        skip_auto_headers=["Accept-Encoding"],
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+@asynccontextmanager
+async def issuing() -> AsyncIterator[TokenIssuer]:
+    issuer = TokenIssuer()
+    await issuer.start()
+    yield issuer
+    await issuer.stop()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Load none of the machine's certificate authorities: no test needs one, and they take up most of a start."""
@@ -113,10 +190,8 @@ def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest_asyncio.fixture(scope="session")
 async def issuer() -> AsyncIterator[TokenIssuer]:
-    issuer = TokenIssuer()
-    await issuer.start()
-    yield issuer
-    await issuer.stop()
+    async with issuing() as issuer:
+        yield issuer
 
 
 @pytest_asyncio.fixture(
@@ -125,22 +200,15 @@ async def issuer() -> AsyncIterator[TokenIssuer]:
 )
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     if request.param == "emulator":
-        async with EmbeddedCluster() as embedded:
-            crd = (files("segsvc.devcluster") / "crd.yaml").read_text(encoding="utf-8")
-            embedded.create_crd(yaml.safe_load(crd))
-            yield Cluster("emulator", embedded.url)
+        async with embedded() as emulator:
+            yield emulator
     else:
-        real: RealCluster = request.getfixturevalue("real_cluster")
-        real.install_crd()
-        yield Cluster("kube-apiserver", real.url, real.token, real.ca_file, real.ssl_context)
+        yield serving_segments(request.getfixturevalue("real_cluster"))
 
 
 @pytest_asyncio.fixture(scope="session")
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """What callers send with: nothing is added, nothing decompressed."""
-    async with aiohttp.ClientSession(
-        auto_decompress=False, skip_auto_headers=["Accept-Encoding"], cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
+    async with callers_session() as session:
         yield session
 
 
@@ -159,29 +227,8 @@ def deploy(
     admin: aiohttp.ClientSession,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Deploy:
-    directory = tmp_path_factory.mktemp("kubeconfigs")
-
-    @asynccontextmanager
-    async def deployed(
-        *,
-        namespace: str | None = None,
-        relay: Relay | None = None,
-        grace: float = GRACE,
-        key_timing: Timing = KEY_TIMING,
-        **settings: Any,
-    ) -> AsyncIterator[Deployment]:
-        namespace = namespace or unique_namespace("api")
-        kubeconfig = directory / f"{namespace}-{'relayed' if relay else 'direct'}"
-        cluster.write_kubeconfig(kubeconfig, namespace=namespace, url=relay.url if relay else None)
-        chosen = {"host": "127.0.0.1", "port": 0, "ops_port": 0, "oidc_issuer": issuer.issuer, **settings}
-        own = Settings(kubeconfig=str(kubeconfig), namespace=namespace, **chosen)
-        async with run(own, grace=grace, key_timing=key_timing) as application:
-            resources = Resources(admin, cluster, namespace)
-            deployment = Deployment(application.url, application.ops_url, namespace, cluster, resources, issuer, http)
-            await until(deployment.is_ready)
-            yield deployment
-
-    return deployed
+    around = Surroundings(cluster, issuer, http, admin, tmp_path_factory.mktemp("kubeconfigs"))
+    return partial(deployed, around)
 
 
 @pytest_asyncio.fixture(scope="session")

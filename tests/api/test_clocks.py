@@ -17,8 +17,8 @@ from tests.api.waiting import PATIENCE, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.api.clusters import Call, Relay
     from tests.api.conftest import Deploy, Deployment
+    from tests.support.faults import Call, Relay
 
 LEAPS = [
     pytest.param(datetime(1970, 1, 1, tzinfo=UTC), id="to the epoch"),

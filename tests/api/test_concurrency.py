@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.bodies import EDITOR, body, unique
-from tests.api.clusters import Lost, revision_of
+from tests.api.clusters import revision_of
 from tests.api.waiting import until
+from tests.support.faults import Lost
 
 if TYPE_CHECKING:
     from tests.api.client import Answer, Client
-    from tests.api.clusters import Call, Relay
     from tests.api.conftest import Deploy, Deployment
+    from tests.support.faults import Call, Relay
 
 
 def statuses(answers: list[Answer]) -> Counter[int]:

@@ -11,8 +11,8 @@ from tests.api.client import raw, request_bytes
 
 if TYPE_CHECKING:
     from tests.api.client import Client
-    from tests.api.clusters import Relay
     from tests.api.conftest import Deployment
+    from tests.support.faults import Relay
 
 
 async def test_it_is_204_and_the_segment_is_gone_at_once(service: Deployment, editor: Client) -> None:

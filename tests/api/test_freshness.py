@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.api.client import Client
-    from tests.api.clusters import Relay
     from tests.api.conftest import Deploy, Deployment
+    from tests.support.faults import Relay
 
 
 @pytest_asyncio.fixture(scope="module")

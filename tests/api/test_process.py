@@ -19,16 +19,18 @@ import pytest
 from segsvc.cli import main
 from tests.api.bodies import EDITOR, VIEWER, body, with_env
 from tests.api.client import Client
-from tests.api.clusters import DISPLAY_NAME, GROUP, Refused, Relay, Resources, revision_of
+from tests.api.clusters import DISPLAY_NAME, GROUP, Resources, revision_of
 from tests.api.process import Running, outcome, running
 from tests.api.waiting import until
 from tests.support.envtest import unique_namespace
+from tests.support.faults import Refused, Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from segsvc.devcluster.issuer import TokenIssuer
-    from tests.api.clusters import Call, Cluster
+    from tests.api.clusters import Cluster
+    from tests.support.faults import Call
 
 SECRET = "a-secret-env-value"
 NO_PORT = {"SEGSVC_HOST": "127.0.0.1", "SEGSVC_PORT": "0", "SEGSVC_OPS_PORT": "0"}

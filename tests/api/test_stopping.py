@@ -18,8 +18,8 @@ from tests.api.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.api.clusters import Call, Relay
     from tests.api.conftest import Deploy, Deployment
+    from tests.support.faults import Call, Relay
 
 SHORT = 0.2
 PROMPT = 4 * SHORT + 2  # the same for slow machines

@@ -21,8 +21,9 @@ from segsvc.cluster.writer import SegmentWriter
 from segsvc.devcluster import EmbeddedCluster
 from segsvc.index.store import SegmentStore
 from segsvc.telemetry import Metrics
-from tests.api.clusters import Cluster, Relay, Resources
+from tests.api.clusters import Cluster, Resources
 from tests.support.envtest import RealCluster, unique_namespace
+from tests.support.faults import Relay
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

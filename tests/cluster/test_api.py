@@ -9,13 +9,14 @@ import pytest
 
 from segsvc.cluster.errors import AlreadyExists, Cause, Conflict, InvalidResource, ResourceNotFound, ResourceTooLarge
 from segsvc.index.entry import Version
-from tests.api.clusters import Relay, Resources, revision_of
+from tests.api.clusters import Resources, revision_of
 from tests.cluster.conftest import listed, sample
 
 if TYPE_CHECKING:
     from segsvc.cluster.api import SegmentApi, WatchEvent
     from segsvc.telemetry import Metrics
     from tests.cluster.conftest import Connect
+    from tests.support.faults import Relay
 
 
 def a_resource(name: str, *, spec: object = None, **annotations: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from segsvc.cluster.reflector import Phase
-from tests.api.clusters import DISPLAY_NAME, Cluster, Relay, Resources, revision_of
+from tests.api.clusters import DISPLAY_NAME, Cluster, Resources, revision_of
 from tests.cluster.conftest import following, sample
 from tests.support.scripted import (
     ScriptedCluster,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from segsvc.cluster.api import SegmentApi
     from segsvc.telemetry import Metrics
     from tests.cluster.conftest import Connect, Follower
+    from tests.support.faults import Relay
     from tests.support.scripted import Step
 
 QUIET = stream(bookmark(9), then="hang")
@@ -248,6 +249,20 @@ async def test_a_cluster_restored_from_a_backup_is_believed(connected: Connect, 
         await cluster.count("watch", 2)
 
         assert cluster.seen("watch")[1].query["resourceVersion"] == "50"
+
+
+async def test_a_cluster_that_came_back_with_an_earlier_revision_is_listed_anew(
+    connected: Connect, metrics: Metrics
+) -> None:
+    lists = [page(found("lost", 95), revision=100), page(found("demo", 40), revision=50)]
+    watches = [stream(bookmark(101), then="cut"), stream(bookmark(60), then="hang")]
+    script = ScriptedCluster(list=lists, watch=watches, revision=[page(revision=50)])
+    async with script as cluster, connected(cluster) as api, following(api, metrics) as follower:
+        await follower.until_it_shows(demo="demo", lost=None)
+        await cluster.count("watch", 2)
+
+        assert cluster.seen("watch")[1].query["resourceVersion"] == "50"
+        assert sample(metrics, "segsvc_relists_total", reason="restored") == 1
 
 
 async def test_what_a_list_shows_unchanged_is_kept_and_not_held_twice(connected: Connect, metrics: Metrics) -> None:

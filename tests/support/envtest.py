@@ -93,10 +93,7 @@ class RealCluster:
 
     def stop(self) -> None:
         """End both processes, paused ones too, and remove their state. May be called twice."""
-        for process in (self._apiserver, self._etcd):
-            if process is not None:
-                _end(process)
-        self._apiserver = self._etcd = None
+        self._end_processes()
         shutil.rmtree(self._dir, ignore_errors=True)
 
     def start_apiserver(self) -> None:
@@ -138,6 +135,28 @@ class RealCluster:
         if self._apiserver is not None:
             self._apiserver.wait()
 
+    def compact(self) -> None:
+        """Have etcd forget all history up to now."""
+        newest = self._ask_etcd("range", key="AA==")["header"]["revision"]
+        self._ask_etcd("compaction", revision=newest, physical=True)
+
+    def back_up(self, to: Path) -> None:
+        """Copy all of etcd's state to a directory, which must not be there yet."""
+        if self._etcd is None:
+            raise RuntimeError("etcd is not running")
+        self._etcd.send_signal(signal.SIGSTOP)  # so that all of the copy is of one moment
+        try:
+            shutil.copytree(self._dir / "etcd", to)
+        finally:
+            self._etcd.send_signal(signal.SIGCONT)
+
+    def restore(self, backup: Path) -> None:
+        """Go back to an earlier state, resourceVersions included, and return once the API answers again."""
+        self._end_processes()
+        shutil.rmtree(self._dir / "etcd")
+        shutil.copytree(backup, self._dir / "etcd")
+        self.start()
+
     def write_kubeconfig(self, path: Path, namespace: str = "default") -> Path:
         """Write a kubeconfig for `token` and `namespace` to `path`, and return `path`."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
@@ -178,6 +197,12 @@ class RealCluster:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, _decoded(error.read())
+
+    def remove_crd(self) -> None:
+        """Remove the CustomResourceDefinition of segments, and every segment with it; return once it is gone."""
+        path = f"{CRDS}/{yaml.safe_load(CRD_PATH.read_text(encoding='utf-8'))['metadata']['name']}"
+        self.request("DELETE", path)
+        self._wait(lambda: self.request("GET", path)[0] == 404, "the CustomResourceDefinition stays")
 
     def install_crd(self, manifest: Mapping[str, Any] | None = None) -> None:
         """Create a CustomResourceDefinition, that of segments unless told, and return once it is served.
@@ -227,6 +252,17 @@ class RealCluster:
                 cwd=self._dir,  # some builds write files into it
                 start_new_session=True,
             )
+
+    def _end_processes(self) -> None:
+        for process in (self._apiserver, self._etcd):
+            if process is not None:
+                _end(process)
+        self._apiserver = self._etcd = None
+
+    def _ask_etcd(self, what: str, **asked: object) -> Any:
+        url = f"http://127.0.0.1:{self._etcd_port}/v3/kv/{what}"
+        with urllib.request.urlopen(url, data=json.dumps(asked).encode(), timeout=10) as response:
+            return json.load(response)
 
     def _signal_apiserver(self, number: signal.Signals) -> None:
         if self._apiserver is None:

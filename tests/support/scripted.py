@@ -21,10 +21,13 @@ Step = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ScriptedCluster:
-    """Scripts by kind of request: ``list``, ``watch``, ``get``, ``create``, ``replace``, ``delete``."""
+    """Scripts by kind of request: ``list``, ``watch``, ``get``, ``create``, ``replace``, ``delete``, ``revision``.
+
+    The last is a list that only asks which revision it is; unless scripted, it is beyond all others.
+    """
 
     def __init__(self, **scripts: list[Step]) -> None:
-        self.scripts = scripts
+        self.scripts = {"revision": [page(revision=2**53)], **scripts}
         self.requests: list[tuple[str, web.Request]] = []
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
@@ -85,6 +88,8 @@ def _kind(request: web.Request) -> str:
     match request.method:
         case "GET" if "watch" in request.query:
             return "watch"
+        case "GET" if request.query.get("limit") == "1":
+            return "revision"
         case "GET":
             return "get" if is_item else "list"
         case method:
