@@ -5,16 +5,22 @@ the log; neither repeats any of what was sent, for that may be a token. What nee
 the turn of the loop in which it came in.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
+from multidict import MultiMapping
 
 from segsvc.telemetry import trace_id
 from segsvc.web.errors import HttpError, bad_header, unexpected
+from segsvc.web.turns import Rounds
+
+if TYPE_CHECKING:
+    import asyncio
 
 TRACE_HEADER = "X-Trace-Id"
 
@@ -25,11 +31,22 @@ AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 None, or an exception, leaves the request to the application, which is where all that is wrong is told.
 """
 
+Known = Callable[[MultiMapping[str]], str | None]
+KNOWN: web.AppKey[Known] = web.AppKey("known")
+"""What of an application tells which caller a request's headers are from, if it has met that one before."""
+
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
-ROW = 16
-"""How many requests are answered before their answers are sent: more would push each other out of the caches."""
+ROW, ROW_SECONDS = 16, 0.001
+"""How many requests are answered in a turn of the loop before their answers are sent, and for how long.
+
+More would push each other out of the caches, and keep waiting who comes in meanwhile.
+"""
+_BYTES = 64 * 1024
+"""So many bytes of an answer count as one more request: it takes time to send them."""
+_HANDLED = 8
+"""So many requests does one count for that is left to the handlers."""
 
 _READING = frozenset({"GET", "HEAD"})
 
@@ -55,43 +72,74 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
-        handler = _guarded(made.request_handler)
-        return _Server(
+
+        known, guarded = self.app.get(KNOWN), _guarded(made.request_handler)
+
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            # strangers have the turns of where they are: else each token made up would get turns of its own
+            caller = known(request.headers) if known is not None else None
+            await server.turn(caller or str(request.remote))
+            return await guarded(request)
+
+        server = _Server(
             handler,
             at_once=self.app.get(AT_ONCE),
             request_factory=made.request_factory,
             **{**self._kwargs, "auto_decompress": False},
         )
+        return server
 
 
 class _Server(web.Server):
-    """Answers, where it can, all requests that came in with one turn of the event loop one behind the other.
+    """Answers, where it can, requests that came in with one turn of the event loop one behind the other.
 
     While a processor goes through the same code for one request after the other, it finds it in its caches. Between
     reading from one socket and from the next it does not, and takes half as long again.
+
+    Callers take turns, and no more is done in a turn of the loop than a row's worth: one who asks on many connections,
+    or for many things in a row, waits for its own answers and not the others for theirs.
     """
 
     def __init__(self, handler: Any, *, at_once: AtOnce | None, **options: Any) -> None:
         super().__init__(handler, **options)
         self.at_once = at_once
-        self._held: list[_Protocol] = []
+        self._waiting: Rounds[_Protocol | asyncio.Future[None]] = Rounds()
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
-    def hold(self, protocol: "_Protocol") -> None:
-        """Have a connection answer its request before the turn ends."""
-        if not self._held:
+    def hold(self, protocol: "_Protocol", caller: str) -> None:
+        """Have a connection answer its request when it is the caller's turn."""
+        self._put(caller, protocol)
+
+    async def turn(self, caller: str) -> None:
+        """Wait for the caller's turn to have a request handled."""
+        turn = self._loop.create_future()
+        self._put(caller, turn)
+        await turn
+
+    def _put(self, caller: str, waiting: "_Protocol | asyncio.Future[None]") -> None:
+        if not self._waiting:
             self._loop.call_soon(self._answer)
-        self._held.append(protocol)
+        self._waiting.put(caller, waiting)
 
     def _answer(self) -> None:
-        held, self._held = self._held, []
-        for start in range(0, len(held), ROW):
-            row = held[start : start + ROW]
-            for protocol, answer in [(protocol, protocol.answer()) for protocol in row]:
+        row, done, end = [], 0, perf_counter() + ROW_SECONDS
+        while self._waiting and done < ROW and perf_counter() < end:
+            next_ = self._waiting.take()
+            if isinstance(next_, _Protocol):
+                answer = next_.answer()
+                done += 1
                 if answer is not None:
-                    protocol.send(answer)
+                    row.append((next_, answer))
+                    done += len(answer) // _BYTES
+            elif not next_.done():
+                next_.set_result(None)
+                done += _HANDLED
+        for protocol, answer in row:
+            protocol.send(answer)
+        if self._waiting:
+            self._loop.call_soon(self._answer)
 
 
 class _Protocol(web.RequestHandler):
@@ -127,7 +175,7 @@ class _Protocol(web.RequestHandler):
             and not self._waiter.done()
         ):
             self._held = message
-            self._server.hold(self)
+            self._server.hold(self, _caller(message.headers, self.peername))
             return []
         return messages
 
@@ -259,7 +307,12 @@ class _BoundedParser:
         return getattr(self._parser, name)
 
 
-def _guarded(handler: Any) -> Any:
+def _caller(headers: MultiMapping[str], remote: object) -> str:
+    """Return what tells callers apart before anything is known of them."""
+    return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
+
+
+def _guarded(handler: Any) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """Refuse what no route could answer otherwise."""
 
     async def guarded(request: web.BaseRequest) -> web.StreamResponse:
