@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ from segsvc.settings import Settings
 from segsvc.telemetry import Metrics
 from segsvc.web.api import Api
 from segsvc.web.application import MAX_HEADER, create_application
+from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds
 from segsvc.web.server import Runner
 
 GRACE = 5.0
@@ -46,6 +48,9 @@ OPS_GRACE = 0.25
 """The same for the ops port, whose answers take no time."""
 STOP_SECONDS = max(2 * GRACE, GRACE + WRITE_SECONDS) + 2 * OPS_GRACE
 """The longest that a stop takes, whatever callers do: a write that came in at the last moment gets all of its time."""
+
+RESERVED_DESCRIPTORS = 256
+"""How many of the process's file descriptors callers' connections leave to the cluster, the issuer and the ops port."""
 
 _log = structlog.get_logger()
 
@@ -121,8 +126,13 @@ class Application:
 
 
 @asynccontextmanager
-async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Application]:
-    """Run the service until the context ends; see `GRACE`. Raises ClusterConfigInvalid, CannotListen."""
+async def run(
+    settings: Settings, *, grace: float = GRACE, bounds: Bounds = DEFAULT_BOUNDS
+) -> AsyncIterator[Application]:
+    """Run the service until the context ends; see `GRACE`. How many connections there may be, the settings say.
+
+    Raises ClusterConfigInvalid, CannotListen.
+    """
     metrics = Metrics()
     store = SegmentStore()
     async with AsyncExitStack() as stack:
@@ -156,6 +166,7 @@ async def run(settings: Settings, *, grace: float = GRACE) -> AsyncIterator[Appl
             max_pagesize=settings.max_pagesize,
             trusted_hosts=settings.trusted_hosts,
             cors_origins=settings.cors_origins,
+            bounds=replace(bounds, connections=_affordable(settings.max_connections)),
         )
         stack.push_async_callback(application.stop_tasks)
         application.ops_url = await _listen(
@@ -193,6 +204,22 @@ async def _listen(
             raise CannotListen("host", f"is '{host}' but must be an address of this machine") from error
         raise CannotListen(port, f"is {number} but cannot be had: {os.strerror(error.errno)}") from error
     return _url(*runner.addresses[0][:2])
+
+
+def _affordable(connections: int) -> int:
+    """Return how many connections the process has descriptors for, at most so many."""
+    try:
+        import resource  # noqa: PLC0415 (not to be had on every platform)
+    except ImportError:
+        return connections
+    descriptors, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors != most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    affordable = most - RESERVED_DESCRIPTORS
+    if most == resource.RLIM_INFINITY or affordable >= connections:
+        return connections
+    _log.warning("few_descriptors", descriptors=most, connections=max(affordable, 1), wanted=connections)
+    return max(affordable, 1)
 
 
 def _url(host: str, port: int) -> str:

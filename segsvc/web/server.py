@@ -16,6 +16,7 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import MultiMapping
 
 from segsvc.telemetry import trace_id
+from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.errors import HttpError, bad_header, unexpected
 from segsvc.web.turns import Rounds
 
@@ -35,6 +36,9 @@ Known = Callable[[MultiMapping[str]], str | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
 
+KEEPER: web.AppKey[Callable[["asyncio.AbstractEventLoop"], Keeper]] = web.AppKey("keeper")
+"""What makes that which keeps an application's connections within bounds; without it, they have the defaults."""
+
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
@@ -48,6 +52,7 @@ _BYTES = 64 * 1024
 _HANDLED = 8
 """So many requests does one count for that is left to the handlers."""
 
+_END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
 
 _log = structlog.get_logger()
@@ -84,6 +89,7 @@ class Runner(web.AppRunner):
         server = _Server(
             handler,
             at_once=self.app.get(AT_ONCE),
+            keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
             **{**self._kwargs, "auto_decompress": False},
         )
@@ -100,13 +106,32 @@ class _Server(web.Server):
     or for many things in a row, waits for its own answers and not the others for theirs.
     """
 
-    def __init__(self, handler: Any, *, at_once: AtOnce | None, **options: Any) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        at_once: AtOnce | None,
+        keeper: Callable[["asyncio.AbstractEventLoop"], Keeper],
+        **options: Any,
+    ) -> None:
         super().__init__(handler, **options)
         self.at_once = at_once
+        self.keeper = keeper(self._loop)
         self._waiting: Rounds[_Protocol | asyncio.Future[None]] = Rounds()
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: "_Protocol", transport: "asyncio.Transport") -> None:  # type: ignore[override]
+        """Take in a connection."""
+        super().connection_made(handler, transport)
+        everyone: Any = self._connections
+        self.keeper.opened(handler, everyone)
+
+    def connection_lost(self, handler: "_Protocol", exc: BaseException | None = None) -> None:  # type: ignore[override]
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        self.keeper.closed(handler)
 
     def hold(self, protocol: "_Protocol", caller: str) -> None:
         """Have a connection answer its request when it is the caller's turn."""
@@ -149,9 +174,51 @@ class _Protocol(web.RequestHandler):
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
-        self._parser = _BoundedParser(self._parser, self._sift)  # type: ignore[assignment]
+        self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
 
-    def _sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
+    # --- within bounds; see `segsvc.web.bounds.Connection`
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of one's head."""
+        return self._held is None and self._waiter is not None and not self._waiter.done()
+
+    @property
+    def active_at(self) -> float:
+        """When it last was of any use, and an hour later."""
+        return self._next_keepalive_close_time
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of answers have not been sent yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    def drop(self) -> None:
+        """End it now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def head_begins(self) -> None:
+        """Note that some of a head has come in, and not all of it."""
+        self._server.keeper.head_begins(self)
+
+    def head_ends(self) -> None:
+        """Note that the head has come in."""
+        self._server.keeper.head_ends(self)
+
+    def pause_writing(self) -> None:
+        """Note that the caller does not read as fast as answers are sent."""
+        super().pause_writing()
+        self._server.keeper.stalls(self)
+
+    def resume_writing(self) -> None:
+        """Note that the caller has caught up."""
+        super().resume_writing()
+        self._server.keeper.flows(self)
+
+    # --- answers
+
+    def sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
@@ -271,14 +338,16 @@ class _BoundedParser:
     """aiohttp's parser, which bounds each field and their number; that alone leaves anyone 16 MiB to fill.
 
     Counts what has come in since anything came of it, be it a request or some of a body: the beginning of a head, or
-    trailers. What ``sift`` does not return of the requests is not told.
+    trailers. What the connection's ``sift`` does not return of the requests is not told.
     """
 
-    __slots__ = ("_parser", "_payload", "_read", "_sift", "_unread", "message_consumed")
+    __slots__ = ("_connection", "_end", "_in_head", "_parser", "_payload", "_read", "_unread", "message_consumed")
 
-    def __init__(self, parser: Any, sift: Callable[..., _Messages]) -> None:
+    def __init__(self, parser: Any, connection: _Protocol) -> None:
         self._parser = parser
-        self._sift = sift
+        self._connection = connection
+        self._in_head = False
+        self._end = b""
         self._payload: Any = EMPTY_PAYLOAD
         self._read = 0
         self._unread = 0
@@ -293,7 +362,11 @@ class _BoundedParser:
             is_plain = not upgraded and self._unread + len(data) <= MAX_HEAD
             self._payload = messages[-1][1]
             self._unread, self._read = 0, self._payload.total_bytes
-            return self._sift(messages, is_plain=is_plain), upgraded, tail
+            # what came behind a body is not to be told from the body; behind a head it is
+            more = bool(data) and self._payload is EMPTY_PAYLOAD and not (self._end + data[-4:]).endswith(_END_OF_HEAD)
+            self._note_head(begun=more)
+            self._end = b""
+            return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
         read = self._payload.total_bytes
         self._unread = 0 if read != self._read else self._unread + len(data)
         self._read = read
@@ -301,7 +374,17 @@ class _BoundedParser:
             if not self._payload.is_eof():
                 self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
             raise HeadTooLarge
+        self._note_head(begun=self._unread > 0 and self._payload.is_eof())
+        self._end = (self._end + data)[-3:]
         return messages, upgraded, tail
+
+    def _note_head(self, *, begun: bool) -> None:
+        if begun != self._in_head:
+            self._in_head = begun
+            if begun:
+                self._connection.head_begins()
+            else:
+                self._connection.head_ends()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
@@ -310,6 +393,10 @@ class _BoundedParser:
 def _caller(headers: MultiMapping[str], remote: object) -> str:
     """Return what tells callers apart before anything is known of them."""
     return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
+
+
+def _default_keeper(loop: "asyncio.AbstractEventLoop") -> Keeper:
+    return Keeper(DEFAULT_BOUNDS, loop, lambda _: None)
 
 
 def _guarded(handler: Any) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from segsvc.web.server import AT_ONCE, KNOWN, Runner
+from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
+from segsvc.web.server import AT_ONCE, KEEPER, KNOWN, Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ class Served:
     def __init__(self) -> None:
         self.at_once: list[str] = []
         self.callers: list[str] = []  # in the order in which their requests were looked at
+        self.dropped: list[str] = []  # why connections were ended
         self.held = asyncio.Event()
         self.held.set()
         self.size = 4
@@ -93,8 +95,9 @@ class Connection:
 
 
 @asynccontextmanager
-async def serving(*, keepalive: float = 60) -> AsyncIterator[Served]:
+async def serving(*, keepalive: float = 60, bounds: Bounds = DEFAULT_BOUNDS) -> AsyncIterator[Served]:
     served = Served()
+    served.application[KEEPER] = lambda loop: Keeper(bounds, loop, served.dropped.append)
     runner = Runner(served.application, access_log=None, shutdown_timeout=1, keepalive_timeout=keepalive)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
