@@ -17,6 +17,8 @@ BODY_SECONDS = 30.0
 """How long a body may take to come in."""
 BODIES_BUDGET = 64 * 2**20
 """How many bytes of bodies are held at a time that have not come in to their end."""
+SMALL_BODY = 16 * 2**10
+"""A body that is no longer comes in even then: most segments are smaller, and nobody is to keep others from writing."""
 MAX_DEPTH = 32
 
 
@@ -89,7 +91,7 @@ async def _read(request: BaseRequest) -> bytes:
                 _coming.size += len(chunk)
                 if size > MAX_BODY:
                     raise _too_large()
-                if _coming.size > BODIES_BUDGET:
+                if _coming.size > BODIES_BUDGET and size > SMALL_BODY:
                     raise unavailable("Too many bodies are coming in.", None)
                 chunks.append(chunk)
     except TimeoutError:

@@ -29,7 +29,7 @@ class Bounds:
     stalled_seconds: float = 60.0
     """How long a caller takes to read any more of an answer."""
     unsent_bytes: int = 128 * 2**20
-    """How many bytes of answers wait to be sent, over all connections whose callers do not keep up."""
+    """How many bytes have the answers that are not sent to their end, over all callers who do not keep up."""
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -53,6 +53,11 @@ class Connection(Protocol):
         """How many bytes of answers have not been sent yet."""
         ...
 
+    @property
+    def held(self) -> int:
+        """How many bytes of answers are kept in memory: all of an answer, until the last of it has been sent."""
+        ...
+
     def drop(self) -> None:
         """End it now; `Keeper.closed` is called later."""
         ...
@@ -66,9 +71,9 @@ class Keeper:
         self._loop = loop
         self._dropped = dropped
         self._heads: dict[Connection, float] = {}  # since when; the longest first, as below
-        self._stalled: dict[Connection, float] = {}
-        self._unsent: dict[Connection, int] = {}
-        self._total_unsent = 0
+        self._stalled: dict[Connection, tuple[float, int]] = {}  # with how much was unsent then
+        self._held: dict[Connection, int] = {}
+        self._total_held = 0
         self._timer: TimerHandle | None = None
 
     def opened(self, connection: Connection, everyone: Collection[Connection]) -> None:
@@ -100,17 +105,17 @@ class Keeper:
 
     def stalls(self, connection: Connection) -> None:
         """Note that a caller does not read as fast as answers are sent."""
-        self._stalled[connection] = self._loop.time()
-        unsent = self._unsent[connection] = connection.unsent
-        self._total_unsent += unsent
+        self._stalled[connection] = (self._loop.time(), connection.unsent)
+        held = self._held[connection] = connection.held
+        self._total_held += held
         self._check_later()
-        while self._total_unsent > self._bounds.unsent_bytes and len(self._unsent) > 1:
-            self._drop(next(iter(self._unsent)), "unsent")
+        while self._total_held > self._bounds.unsent_bytes and len(self._held) > 1:
+            self._drop(next(iter(self._held)), "unsent")
 
     def flows(self, connection: Connection) -> None:
         """Note that a caller has caught up."""
         self._stalled.pop(connection, None)
-        self._total_unsent -= self._unsent.pop(connection, 0)
+        self._total_held -= self._held.pop(connection, 0)
 
     def _drop(self, connection: Connection, reason: str) -> None:
         self.closed(connection)
@@ -132,12 +137,10 @@ class Keeper:
             else:  # there are earlier requests to answer: it is not the caller who is slow
                 del self._heads[connection]
                 self._heads[connection] = now
-        for connection, since in list(self._stalled.items()):
+        for connection, (since, before) in list(self._stalled.items()):
             unsent = connection.unsent
-            if unsent != self._unsent[connection]:
-                self._total_unsent += unsent - self._unsent[connection]
-                self._unsent[connection] = unsent
-                self._stalled[connection] = now
+            if unsent != before:
+                self._stalled[connection] = (now, unsent)
             elif now - since > self._bounds.stalled_seconds:
                 self._drop(connection, "stalled")
         if self._heads or self._stalled:

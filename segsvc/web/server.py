@@ -84,7 +84,10 @@ class Runner(web.AppRunner):
             # strangers have the turns of where they are: else each token made up would get turns of its own
             caller = known(request.headers) if known is not None else None
             await server.turn(caller or str(request.remote))
-            return await guarded(request)
+            response = await guarded(request)
+            if isinstance(request.protocol, _Protocol):
+                request.protocol.answer_size = response.content_length or 0
+            return response
 
         server = _Server(
             handler,
@@ -168,12 +171,14 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_held", "_server")
+    __slots__ = ("_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
+        self.answer_size = 0
+        """How long the last answer is, which may not be sent yet."""
         self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
 
     # --- within bounds; see `segsvc.web.bounds.Connection`
@@ -192,6 +197,11 @@ class _Protocol(web.RequestHandler):
     def unsent(self) -> int:
         """How many bytes of answers have not been sent yet."""
         return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes of answers are kept in memory: all of an answer, until the last of it has been sent."""
+        return max(self.unsent, self.answer_size)
 
     def drop(self) -> None:
         """End it now."""
@@ -285,6 +295,7 @@ class _Protocol(web.RequestHandler):
         """Send an answer that `answer` returned."""
         if self.transport is not None:
             self._parser.message_consumed()  # type: ignore[union-attr]
+            self.answer_size = len(answer)
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
 

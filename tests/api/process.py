@@ -61,6 +61,10 @@ class Running:
         ]
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def events(self) -> list[Event]:
         """What it has logged as JSON; every line must be."""
         return [json.loads(line) for line in self.err]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from segsvc.web.body import SMALL_BODY
 from tests.api.bodies import body
 from tests.api.waiting import until
 
@@ -50,7 +51,7 @@ async def test_one_that_does_not_come_in_is_408(editor: Client, monkeypatch: pyt
 
 
 async def test_too_many_at_a_time_are_told_to_come_back(editor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    document = body()
+    document = body(description="x" * SMALL_BODY)
     size = len(json.dumps(document))
     monkeypatch.setattr("segsvc.web.body.BODIES_BUDGET", 2 * size)
 
@@ -68,4 +69,5 @@ async def test_too_many_at_a_time_are_told_to_come_back(editor: Client, monkeypa
     assert await taken()
     async with posting(editor, b" " * (size + 10)):
         await until(refused)
+        assert (await editor.create(body(), dryRun="true")).status == 200  # a small one has room
     await until(taken)  # what it took has been given back
