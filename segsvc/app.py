@@ -81,8 +81,11 @@ class Application:
         self.ops_url = ""
 
     async def ended(self) -> None:
-        """Wait for as long as all is well. Raises TaskEnded when a task ends unasked."""
-        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        """Wait for as long as all is well. Raises TaskEnded when a task ends unasked, after telling why."""
+        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = None if task.cancelled() else task.exception()
+            _log.critical("task_ended", task=task.get_name(), cancelled=task.cancelled(), exc_info=error)
         raise TaskEnded("; ".join(self._dead()))
 
     def supervise(self, name: str, work: Coroutine[Any, Any, Any]) -> None:

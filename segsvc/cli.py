@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from segsvc import __version__
 from segsvc.app import Application, CannotListen, TaskEnded, run
 from segsvc.cluster.errors import ClusterConfigInvalid
@@ -18,8 +16,6 @@ from segsvc.settings import SettingError, Settings, host_name, log_level, port_n
 from segsvc.telemetry import configure_logging
 
 _Value = TypeVar("_Value")
-
-_log = structlog.get_logger()
 
 
 class CannotStart(Exception):
@@ -36,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingError, CannotStart) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
-    except TaskEnded as error:
-        _log.critical("task_ended", reason=str(error))
+    except TaskEnded:  # which the log tells of
         return 1
     return 0
 

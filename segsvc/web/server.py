@@ -293,11 +293,16 @@ class _Protocol(web.RequestHandler):
 
     def send(self, answer: bytes) -> None:
         """Send an answer that `answer` returned."""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        try:
             self._parser.message_consumed()  # type: ignore[union-attr]
             self.answer_size = len(answer)
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        except Exception as error:  # noqa: BLE001 (an edge: others wait for their answers)
+            _log.error("unexpected_error", exc_info=error)
+            self.drop()
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""

@@ -49,6 +49,8 @@ class Served:
         assert remote == "127.0.0.1"
         if message.path == "/faulty":
             raise ValueError("a defect")
+        if message.path == "/unsendable":
+            return "a defect"  # type: ignore[return-value]
         if message.method != "GET" or message.path != "/hot":
             return None
         self.at_once.append(message.path)

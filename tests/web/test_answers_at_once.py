@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -49,6 +50,19 @@ async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
         for caller, path in zip(callers, (b"hot", b"faulty", b"hot", b"hot"), strict=True):
             caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
         assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
+
+
+async def test_an_answer_that_cannot_be_sent_harms_no_other() -> None:
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(3)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+        for caller, path in zip(callers, (b"unsendable", b"hot", b"hot"), strict=True):
+            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+        assert [await caller.answer() for caller in callers[1:]] == [b"hot", b"hot"]
+        with contextlib.suppress(ConnectionError):
+            assert await callers[0].is_ended()
+        assert await callers[1].ask(GET_HOT) == b"hot"
 
 
 async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
