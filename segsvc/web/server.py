@@ -5,9 +5,11 @@ the log; neither repeats any of what was sent, for that may be a token. What nee
 the turn of the loop in which it came in.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, hdrs, web
@@ -19,9 +21,6 @@ from segsvc.telemetry import trace_id
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.errors import HttpError, bad_header, unexpected
 from segsvc.web.turns import Rounds
-
-if TYPE_CHECKING:
-    import asyncio
 
 TRACE_HEADER = "X-Trace-Id"
 
@@ -36,7 +35,7 @@ Known = Callable[[MultiMapping[str]], str | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
 
-KEEPER: web.AppKey[Callable[["asyncio.AbstractEventLoop"], Keeper]] = web.AppKey("keeper")
+KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
 """What makes that which keeps an application's connections within bounds; without it, they have the defaults."""
 
 MAX_HEAD = 96 * 1024
@@ -114,20 +113,35 @@ class _Server(web.Server):
         handler: Any,
         *,
         at_once: AtOnce | None,
-        keeper: Callable[["asyncio.AbstractEventLoop"], Keeper],
+        keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
         self.at_once = at_once
         self.keeper = keeper(self._loop)
+        self._open: dict[_Protocol, asyncio.Transport] = {}
+        self._all_closed: asyncio.Future[None] | None = None
         self._waiting: Rounds[_Protocol | asyncio.Future[None]] = Rounds()
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
-    def connection_made(self, handler: "_Protocol", transport: "asyncio.Transport") -> None:  # type: ignore[override]
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """End all connections, each when its answers have been sent: within twice the timeout, as requests have."""
+        end = None if timeout is None else self._loop.time() + 2 * timeout
+        await super().shutdown(timeout)
+        if self._open:  # aiohttp takes an answer for sent that has been handed to the transport
+            self._all_closed = self._loop.create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await self._all_closed
+        for transport in self._open.values():
+            transport.abort()
+
+    def connection_made(self, handler: "_Protocol", transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take in a connection."""
         super().connection_made(handler, transport)
+        self._open[handler] = transport
         everyone: Any = self._connections
         self.keeper.opened(handler, everyone)
 
@@ -135,6 +149,9 @@ class _Server(web.Server):
         """Forget a connection."""
         super().connection_lost(handler, exc)
         self.keeper.closed(handler)
+        self._open.pop(handler, None)
+        if not self._open and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
 
     def hold(self, protocol: "_Protocol", caller: str) -> None:
         """Have a connection answer its request when it is the caller's turn."""
@@ -411,7 +428,7 @@ def _caller(headers: MultiMapping[str], remote: object) -> str:
     return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
 
 
-def _default_keeper(loop: "asyncio.AbstractEventLoop") -> Keeper:
+def _default_keeper(loop: asyncio.AbstractEventLoop) -> Keeper:
     return Keeper(DEFAULT_BOUNDS, loop, lambda _: None)
 
 
