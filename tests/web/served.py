@@ -13,7 +13,7 @@ from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
 from segsvc.web.server import AT_ONCE, KEEPER, KNOWN, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiohttp.http_parser import RawRequestMessage
 
@@ -33,6 +33,7 @@ class Served:
         self.held = asyncio.Event()
         self.held.set()
         self.size = 4
+        self.hot = HOT
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
         self.application[KNOWN] = lambda headers: headers.get("Authorization")
@@ -42,6 +43,7 @@ class Served:
         self.application.router.add_post("/hot", self._cold)
         self.on_hot: Callable[[], None] = lambda: None
         self.close: Callable[[], None] = lambda: None
+        self.stop: Callable[[], Awaitable[None]]
         self.port = 0
         self.connections: list[Connection] = []
 
@@ -56,7 +58,7 @@ class Served:
         self.at_once.append(message.path)
         self.callers.append(message.headers.get("Authorization", ""))
         self.on_hot()
-        return HOT
+        return self.hot
 
     async def _cold(self, request: web.Request) -> web.Response:
         self.callers.append(request.headers.get("Authorization", ""))
@@ -106,6 +108,7 @@ async def serving(*, keepalive: float = 60, bounds: Bounds = DEFAULT_BOUNDS) -> 
     served.port = runner.addresses[0][1]
     assert runner.server is not None
     served.close = runner.server.pre_shutdown
+    served.stop = runner.cleanup
     try:
         yield served
     finally:

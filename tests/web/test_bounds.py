@@ -168,6 +168,25 @@ async def test_unsent_bytes_have_a_bound_over_all_connections() -> None:
         assert len(await (await served.connect()).ask(GET_COLD)) == LARGE
 
 
+@pytest.mark.parametrize("request_", [GET_HOT, GET_COLD], ids=["at-once", "by-a-handler"])
+async def test_the_server_stops_when_a_slow_reader_has_its_answer(request_: bytes) -> None:
+    async with serving() as served:
+        served.size = LARGE
+        served.hot = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + b"h" * LARGE
+        reader = await served.connect()
+        assert len(await reader.ask(GET_COLD)) == LARGE
+        reader.writer.write(request_)
+        assert await reader.reader.readexactly(1) == b"H"
+        reader.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        stopping = asyncio.ensure_future(served.stop())
+        await asyncio.wait([stopping], timeout=0.2)
+        assert not stopping.done()
+        reader.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert len(await reader.answer()) == LARGE
+        async with asyncio.timeout(PATIENCE):
+            await stopping
+
+
 async def test_a_reader_who_keeps_up_does_not_count() -> None:
     async with serving(bounds=Bounds(unsent_bytes=LARGE)) as served:
         served.size = LARGE
