@@ -12,7 +12,7 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -215,14 +215,17 @@ def _affordable(connections: int) -> int:
         import resource  # noqa: PLC0415 (not to be had on every platform)
     except ImportError:
         return connections
-    descriptors, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors != most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    affordable = most - RESERVED_DESCRIPTORS
-    if most == resource.RLIM_INFINITY or affordable >= connections:
+    wanted = connections + RESERVED_DESCRIPTORS
+    had, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if had == resource.RLIM_INFINITY or had >= wanted:
         return connections
-    _log.warning("few_descriptors", descriptors=most, connections=max(affordable, 1), wanted=connections)
-    return max(affordable, 1)
+    with suppress(ValueError, OSError):
+        had = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (had, most))
+    had, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if had < wanted:
+        _log.warning("few_descriptors", descriptors=had, wanted=wanted)
+    return max(had - RESERVED_DESCRIPTORS, 1)
 
 
 def _url(host: str, port: int) -> str:

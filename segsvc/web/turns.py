@@ -17,8 +17,9 @@ class Rounds(Generic[_Item]):
     def __init__(self) -> None:
         self._waiting: dict[Hashable, deque[_Item]] = {}  # whose turn it is comes first
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    def __len__(self) -> int:
+        """Return how many callers wait."""
+        return len(self._waiting)
 
     def put(self, caller: Hashable, item: _Item) -> None:
         """Take in an item."""

@@ -9,6 +9,7 @@ import resource
 import socket
 import sys
 import time
+from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from tests.api.bodies import body
 from tests.api.client import Client
-from tests.api.process import Running, running
+from tests.api.process import Running, environment, running
 from tests.api.waiting import until
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
 
 MIB = 2**20
+SMALL = body("Small")
 SEGMENTS = 3000
 LARGE_PAGE = 1000
 IDLE = 10_000
@@ -82,13 +85,18 @@ class Service:
             assert response.status == 200
 
 
+COMMAND = ("dev", "--port", "0", "--ops-port", "0", "--segments", str(SEGMENTS))
+
+
 @pytest.fixture
 async def service() -> AsyncIterator[Service]:
-    ports = ("--port", "0", "--ops-port", "0")
-    async with (
-        running("dev", *ports, "--segments", str(SEGMENTS)) as process,
-        aiohttp.ClientSession(auto_decompress=False) as http,
-    ):
+    async with running(*COMMAND) as process, serving(process) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving(process: Running) -> AsyncIterator[Service]:
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
         await process.line(lambda line: "Ctrl-C" in line)
         served = Service(process, http)
         await until(served.is_filled)
@@ -208,8 +216,7 @@ async def test_bodies_that_trickle(service: Service) -> None:
         await slow.grow(300, head + b" " * (MIB - 1))
         await service.serves_others()
         assert service.memory() - before < 200 * MIB
-        body = {"metadata": {"displayName": "Small"}, "data": {"cronjob": {"schedule": "@daily"}}}
-        assert (await service.editor.create(body)).status == 200
+        assert (await service.editor.create(SMALL)).status == 200
 
 
 @pytest.mark.timeout(180)
@@ -224,3 +231,21 @@ async def test_callers_who_do_not_read(service: Service) -> None:
         await until(dropped)
         await service.serves_others()
         assert service.memory() - before < 250 * MIB  # what they asked for is 4 GB, and 1 GB in one answer each
+
+
+@pytest.mark.timeout(120)
+async def test_a_process_with_few_descriptors_keeps_some_for_itself() -> None:
+    shell = 'ulimit -n 400; exec "$0" -m segsvc "$@"'
+    process = Running(
+        await asyncio.create_subprocess_exec(
+            "sh", "-c", shell, sys.executable, *COMMAND, stdout=PIPE, stderr=PIPE, env=environment()
+        )
+    )
+    try:
+        async with serving(process) as service, crowd(service) as idle:
+            await idle.grow(600)
+            await service.serves_others()
+            assert service.descriptors() < 300
+            assert (await service.editor.create(SMALL)).status == 200  # which takes a connection to the cluster
+    finally:
+        await process.end()
