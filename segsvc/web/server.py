@@ -41,6 +41,9 @@ KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
+TO_ACCEPT, TO_READ = 256, 16
+"""For how many turns of the loop a stop still takes in connections, of which a turn may take one, and then requests."""
+
 ROW, ROW_SECONDS = 16, 0.001
 """How many requests are answered in a turn of the loop before their answers are sent, and for how long.
 
@@ -72,6 +75,17 @@ class Runner(web.AppRunner):
     """Runs an application; takes what `aiohttp.web.AppRunner` takes. Bodies are never decompressed."""
 
     __slots__ = ()
+
+    async def cleanup(self) -> None:
+        """Stop as aiohttp does, but first take in who has connected, and hear them out.
+
+        The kernel holds connections that have not been accepted yet, and requests that have not been read.
+        """
+        for site in self.sites:
+            await _turns(TO_ACCEPT)
+            await site.stop()
+            await _turns(TO_READ)
+        await super().cleanup()
 
     async def _make_server(self) -> web.Server:
         # aiohttp has no public way to say which protocol its server speaks
@@ -424,6 +438,12 @@ class _BoundedParser:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
+
+
+async def _turns(count: int) -> None:
+    """Let the loop look that many times for what has come in."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def _caller(headers: MultiMapping[str], remote: object) -> str:

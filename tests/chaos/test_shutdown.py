@@ -210,13 +210,14 @@ async def test_what_had_come_in_before_sigterm_is_answered(scene: Scene) -> None
         for caller in callers:
             await caller.receive(caller.send("/segments"))
         served.process.tell(signal.SIGSTOP)
-        sent = [(caller, caller.send("/segments")) for caller in callers]
-        served.process.tell(signal.SIGTERM)
-        served.process.tell(signal.SIGCONT)
-        async with asyncio.timeout(PATIENCE):
-            for caller, trace in sent:
-                await caller.receive(trace)
-        assert await served.process.ended() == 0
+        async with connected(served.editor, 50) as newcomers:
+            sent = [(caller, caller.send("/segments")) for caller in (*callers, *newcomers)]
+            served.process.tell(signal.SIGTERM)
+            served.process.tell(signal.SIGCONT)
+            async with asyncio.timeout(PATIENCE):
+                for caller, trace in sent:
+                    await caller.receive(trace)
+            assert await served.process.ended() == 0
 
 
 async def create(editor: Client) -> Answer:
