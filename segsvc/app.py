@@ -12,7 +12,8 @@ import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ from segsvc.settings import Settings
 from segsvc.telemetry import Metrics
 from segsvc.web.api import Api
 from segsvc.web.application import MAX_HEADER, create_application
+from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds
 from segsvc.web.server import Runner
 
 GRACE = 5.0
@@ -48,6 +50,9 @@ STOP_SECONDS = max(2 * GRACE, GRACE + WRITE_SECONDS) + 2 * OPS_GRACE
 """The longest that a stop takes, whatever callers do: a write that came in at the last moment gets all of its time."""
 KEY_TIMING = Timing()
 """How often the issuer's keys are fetched, and how long anyone waits for them."""
+
+RESERVED_DESCRIPTORS = 256
+"""How many of the process's file descriptors callers' connections leave to the cluster, the issuer and the ops port."""
 
 _log = structlog.get_logger()
 
@@ -78,8 +83,11 @@ class Application:
         self.ops_url = ""
 
     async def ended(self) -> None:
-        """Wait for as long as all is well. Raises TaskEnded when a task ends unasked."""
-        await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        """Wait for as long as all is well. Raises TaskEnded when a task ends unasked, after telling why."""
+        done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = None if task.cancelled() else task.exception()
+            _log.critical("task_ended", task=task.get_name(), cancelled=task.cancelled(), exc_info=error)
         raise TaskEnded("; ".join(self._dead()))
 
     def supervise(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
@@ -125,9 +133,12 @@ class Application:
 
 @asynccontextmanager
 async def run(
-    settings: Settings, *, grace: float = GRACE, key_timing: Timing = KEY_TIMING
+    settings: Settings, *, grace: float = GRACE, key_timing: Timing = KEY_TIMING, bounds: Bounds = DEFAULT_BOUNDS
 ) -> AsyncIterator[Application]:
-    """Run the service until the context ends; see `GRACE`, `KEY_TIMING`. Raises ClusterConfigInvalid, CannotListen."""
+    """Run the service until the context ends; see `GRACE`, `KEY_TIMING`, and for connections the settings.
+
+    Raises ClusterConfigInvalid, CannotListen.
+    """
     metrics = Metrics()
     store = SegmentStore()
     async with AsyncExitStack() as stack:
@@ -162,6 +173,7 @@ async def run(
             max_pagesize=settings.max_pagesize,
             trusted_hosts=settings.trusted_hosts,
             cors_origins=settings.cors_origins,
+            bounds=replace(bounds, connections=_affordable(settings.max_connections)),
         )
         stack.push_async_callback(application.stop_tasks)
         application.ops_url = await _listen(
@@ -199,6 +211,25 @@ async def _listen(
             raise CannotListen("host", f"is '{host}' but must be an address of this machine") from error
         raise CannotListen(port, f"is {number} but cannot be had: {os.strerror(error.errno)}") from error
     return _url(*runner.addresses[0][:2])
+
+
+def _affordable(connections: int) -> int:
+    """Return how many connections the process has descriptors for, at most so many."""
+    try:
+        import resource  # noqa: PLC0415 (not to be had on every platform)
+    except ImportError:
+        return connections
+    wanted = connections + RESERVED_DESCRIPTORS
+    had, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if had == resource.RLIM_INFINITY or had >= wanted:
+        return connections
+    with suppress(ValueError, OSError):
+        had = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (had, most))
+    had, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if had < wanted:
+        _log.warning("few_descriptors", descriptors=had, wanted=wanted)
+    return max(had - RESERVED_DESCRIPTORS, 1)
 
 
 def _url(host: str, port: int) -> str:

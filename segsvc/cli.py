@@ -10,8 +10,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-import structlog
-
 from segsvc import __version__
 from segsvc.app import Application, CannotListen, TaskEnded, run
 from segsvc.cluster.errors import ClusterConfigInvalid
@@ -22,8 +20,6 @@ LEAVE_SECONDS = 0.4
 """How long a process that has stopped may take to be gone."""
 
 _Value = TypeVar("_Value")
-
-_log = structlog.get_logger()
 
 
 class CannotStart(Exception):
@@ -53,8 +49,7 @@ def _status(runner: asyncio.Runner, work: Coroutine[None, None, None]) -> int:
     except (SettingError, CannotStart) as error:
         print(f"segsvc: {error}", file=sys.stderr)
         return 2
-    except TaskEnded as error:
-        _log.critical("task_ended", reason=str(error))
+    except TaskEnded:  # which the log tells of
         return 1
     return 0
 

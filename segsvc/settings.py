@@ -42,6 +42,7 @@ class Settings:
     trusted_hosts: frozenset[str] = frozenset()
     cors_origins: frozenset[str] = frozenset()
     max_pagesize: int = 1000
+    max_connections: int = 12_000
     log_level: str = "info"
     log_format: str = "json"
 
@@ -71,6 +72,7 @@ class Settings:
             trusted_hosts=read("SEGSVC_TRUSTED_HOSTS", _hosts, cls.trusted_hosts),
             cors_origins=read("SEGSVC_CORS_ORIGINS", _origins, cls.cors_origins),
             max_pagesize=read("SEGSVC_MAX_PAGESIZE", _positive, cls.max_pagesize),
+            max_connections=read("SEGSVC_MAX_CONNECTIONS", _positive, cls.max_connections),
             log_level=log_level(environment, cls.log_level),
             log_format=read("SEGSVC_LOG_FORMAT", _one_of(LOG_FORMATS), cls.log_format),
         )

@@ -84,6 +84,12 @@ class Metrics:
         self.index_revision = Gauge(
             "segsvc_index_revision", "The resourceVersion that the index has reached", registry=self.registry
         )
+        self.connections_dropped = Counter(
+            "segsvc_connections_dropped",
+            "Callers' connections ended for what they took up: crowded, slow_head, stalled or unsent",
+            ["reason"],
+            registry=self.registry,
+        )
         self.key_fetches = Counter(
             "segsvc_key_fetches", "Fetches of the token issuer's keys, by outcome", ["outcome"], registry=self.registry
         )

@@ -6,6 +6,7 @@ from typing import Protocol
 from segsvc.auth.principal import Principal
 from segsvc.service import SegmentService
 from segsvc.telemetry import Metrics
+from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds
 
 PATIENCE = 2.0
 """How long a read waits for the revision it asks for, in seconds."""
@@ -42,3 +43,4 @@ class Api:
     max_pagesize: int = 1000
     trusted_hosts: frozenset[str] = frozenset()
     cors_origins: frozenset[str] = frozenset()
+    bounds: Bounds = DEFAULT_BOUNDS

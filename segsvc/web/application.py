@@ -3,12 +3,14 @@
 from aiohttp import web
 
 from segsvc.web.api import Api
+from segsvc.web.bounds import Keeper
 from segsvc.web.cors import Cors
+from segsvc.web.credentials import known
 from segsvc.web.handlers import Handlers
 from segsvc.web.prepared import Common
 from segsvc.web.reads import Reads
 from segsvc.web.representation import VARY
-from segsvc.web.server import AT_ONCE
+from segsvc.web.server import AT_ONCE, KEEPER, KNOWN
 from segsvc.web.surroundings import ITEM, LIST, Surroundings
 
 MAX_HEADER = 64 * 1024
@@ -24,6 +26,11 @@ def create_application(api: Api) -> web.Application:
     handlers = Handlers(api, reads)
     application = web.Application(middlewares=[surroundings.middleware()])
     application[AT_ONCE] = reads.at_once
+    application[KNOWN] = lambda headers: known(headers, api.verifier)
+    application[KEEPER] = lambda loop: Keeper(
+        api.bounds, loop, lambda reason: api.metrics.connections_dropped.labels(reason).inc()
+    )
+    application.on_cleanup.append(reads.close)
     segments = application.router.add_resource(LIST)
     segment = application.router.add_resource(ITEM)
     for resource, reader in ((segments, reads.list), (segment, reads.read)):

@@ -1,5 +1,6 @@
 """Request bodies: from bytes to one JSON object, refusing what JSON parsers differ about."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,9 +10,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest
 
 from segsvc.domain.errors import InvalidParameters, Problem
-from segsvc.web.errors import HttpError, bad_header, bad_parameters, echo
+from segsvc.web.errors import HttpError, bad_header, bad_parameters, echo, unavailable
 
 MAX_BODY = 2**20
+BODY_SECONDS = 30.0
+"""How long a body may take to come in."""
+BODIES_BUDGET = 64 * 2**20
+"""How many bytes of bodies are held at a time that have not come in to their end."""
+SMALL_BODY = 16 * 2**10
+"""A body that is no longer comes in even then: most segments are smaller, and nobody is to keep others from writing."""
 MAX_DEPTH = 32
 
 
@@ -61,6 +68,16 @@ def _check_content_coding(request: BaseRequest) -> None:
         raise HttpError(415, "bad_header_value", message, {"Accept-Encoding": "identity"})
 
 
+class _Coming:
+    """How many bytes have come in of bodies that are still coming in, all of the process's."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+_coming = _Coming()
+
+
 async def _read(request: BaseRequest) -> bytes:
     if request.content_length is not None and request.content_length > MAX_BODY:
         raise _too_large()
@@ -68,14 +85,23 @@ async def _read(request: BaseRequest) -> bytes:
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in content.iter_any():
-            size += len(chunk)
-            if size > MAX_BODY:
-                raise _too_large()
-            chunks.append(chunk)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in content.iter_any():
+                size += len(chunk)
+                _coming.size += len(chunk)
+                if size > MAX_BODY:
+                    raise _too_large()
+                if _coming.size > BODIES_BUDGET and size > SMALL_BODY:
+                    raise unavailable("Too many bodies are coming in.", None)
+                chunks.append(chunk)
+    except TimeoutError:
+        problem = Problem("body", f"must come in within {BODY_SECONDS:g} seconds")
+        raise bad_parameters([problem], status=408) from None
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         # broken chunks, or a caller who left: then the answer is for the log alone
         raise _bad("could not be read to its end") from None
+    finally:
+        _coming.size -= size
     return b"".join(chunks)
 
 

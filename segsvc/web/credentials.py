@@ -25,6 +25,15 @@ async def authenticated(headers: MultiMapping[str], verifier: Verifier) -> Princ
     return principal
 
 
+def known(headers: MultiMapping[str], verifier: Verifier) -> str | None:
+    """Return the token of a request with these headers, if it has been verified before."""
+    try:
+        token = bearer_token(headers)
+        return token if verifier.cached(token) is not None else None
+    except (TokenMissing, TokenInvalid):
+        return None
+
+
 def bearer_token(headers: MultiMapping[str]) -> str:
     """Return the request's token (RFC 6750, section 2.1). Raises TokenMissing, TokenInvalid."""
     values = headers.getall(hdrs.AUTHORIZATION, [])

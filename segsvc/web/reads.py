@@ -10,7 +10,10 @@ answers than the handlers do, and never an error: whatever is the matter, the ha
 """
 
 import asyncio
+import os
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -33,8 +36,9 @@ from segsvc.web.errors import TokenMissing
 from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
 from segsvc.web.prepared import Common, Prepared
-from segsvc.web.representation import Representation, accepts_gzip
+from segsvc.web.representation import Representation, accepts_gzip, compressed
 from segsvc.web.surroundings import ITEM, LIST, Shown, Surroundings, shown
+from segsvc.web.turns import FairLock
 
 ANSWERS_BUDGET = 64 * 2**20
 """How many bytes of rendered pages are kept; as many of single segments."""
@@ -45,8 +49,8 @@ MAX_PATHS = 4096
 """How many paths are kept with their parameters, of up to `MAX_PATH` characters each. Longer ones are read each time,
 and so are rendered pages of as long labels: callers make them up at will."""
 MAX_PATH = 1024
-MAX_RENDERED_AT_ONCE = 100
-"""How many segments a page may have that is rendered, and compressed, while others wait for their answers."""
+MAX_RENDERED_AT_ONCE, MAX_COMPRESSED_AT_ONCE = 100, 20
+"""How many segments a page may have that is rendered, or compressed too, while others wait for their answers."""
 
 _ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
 _PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
@@ -93,8 +97,13 @@ class Reads:
         self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
         self._asked_once: LruCache[int, bool] = LruCache(ASKED_ONCE)  # by hash
         self._items: LruCache[object, _Item] = LruCache(ANSWERS_BUDGET, lambda item: item.size)
-        self._searching = asyncio.Lock()
+        self._searching, self._rendering = FairLock(), FairLock()
+        self._compressor = ThreadPoolExecutor(1, "compressor", initializer=_give_way)
         self._fresh = (-1, -1, b"")
+
+    async def close(self, _: web.Application) -> None:
+        """End what runs beside the event loop."""
+        self._compressor.shutdown()
 
     # --- the handlers
 
@@ -107,11 +116,13 @@ class Reads:
         gzip = accepts_gzip(request.headers)
         view = self._service.view(principal, asked.query.labels)
         page = self._kept(view, asked, base=base, gzip=gzip)
-        if page is None:
-            if not self._service.at_hand(view, asked.query):
-                view = await self._searched(principal, asked)
-            page = self._page(view, asked, base=base, gzip=gzip)
-        return self.respond(request, page)
+        if page is not None:
+            return self.respond(request, page)
+        if not self._service.at_hand(view, asked.query):
+            view = await self._searched(principal, asked)
+        if _is_large(asked, gzip=gzip):
+            return await self._large_page(request, principal, asked, base=base, gzip=gzip)
+        return self.respond(request, self._page(view, asked, base=base, gzip=gzip))
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """GET /segments/{id}."""
@@ -127,22 +138,44 @@ class Reads:
         """Write an answer out, with what every read's answer carries."""
         return Prepared(form, self._common)
 
-    def respond(self, request: web.BaseRequest, answer: Prepared) -> web.StreamResponse:
-        """Answer in aiohttp's way."""
+    def respond(self, request: web.BaseRequest, answer: Prepared, *, revision: int | None = None) -> web.StreamResponse:
+        """Answer in aiohttp's way; ``revision``: how far the index was, if the answer was made some time ago."""
         age = int(self._api.reflection.age())
-        return answer.response(request, {"X-Revision": str(self._service.revision), "X-Index-Age": str(age)})
+        reached = self._service.revision if revision is None else revision
+        return answer.response(request, {"X-Revision": str(reached), "X-Index-Age": str(age)})
 
     async def _searched(self, principal: Principal, asked: ListRequest) -> View:
         """Search anew, and return the caller's view as it is then.
 
-        Searches wait for each other, and all callers who need none have their turn in between. Whoever waited for
-        one that asked for the same finds its result.
+        Searches wait for each other, callers take turns, and all who need none have theirs in between. Whoever waited
+        for one that asked for the same finds its result.
         """
-        async with self._searching:
+        async with self._searching.held_by(principal):
             await asyncio.sleep(0)
             view = self._service.view(principal, asked.query.labels)
             self._service.select(view, asked.query)
             return view
+
+    async def _large_page(
+        self, request: web.Request, principal: Principal, asked: ListRequest, *, base: str, gzip: bool
+    ) -> web.StreamResponse:
+        """Answer with a page that takes long to make: one at a time, callers take turns, all others go on meanwhile."""
+        async with self._rendering.held_by(principal):
+            await asyncio.sleep(0)
+            view, revision = self._service.view(principal, asked.query.labels), self._service.revision
+            page = self._kept(view, asked, base=base, gzip=gzip)
+            if page is None:
+                stamp, selection = view.stamp, self._service.select(view, asked.query)
+                key = (view.key, asked.key, base, gzip)
+                digest = render.page_digest(selection)
+                page = self._unchanged(key, digest, stamp)
+                if page is None:
+                    links = page_links(base, asked, selection.total)
+                    form = render.page(selection, links, base=base, gzip=False, digest=digest)
+                    if gzip:
+                        form = await asyncio.get_running_loop().run_in_executor(self._compressor, compressed, form)
+                    page = self._keep(key, asked, stamp, form)
+        return self.respond(request, page, revision=revision)
 
     # --- without waiting
 
@@ -185,7 +218,7 @@ class Reads:
         query = target.asked.query
         view = self._service.view(principal, query.labels)
         page = self._kept(view, target.asked, base=base, gzip=gzip)
-        if page is None and query.pagesize <= MAX_RENDERED_AT_ONCE and self._service.at_hand(view, query):
+        if page is None and not _is_large(target.asked, gzip=gzip) and self._service.at_hand(view, query):
             page = self._page(view, target.asked, base=base, gzip=gzip)
         return page
 
@@ -231,17 +264,29 @@ class Reads:
         selection = self._service.select(view, asked.query)
         digest = render.page_digest(selection)
         key = (view.key, asked.key, base, gzip)
-        page = self._pages.get(key)
-        if page is not None and page.answer.digest == digest:
-            page.stamp = view.stamp
-            return page.answer
+        answer = self._unchanged(key, digest, view.stamp)
+        if answer is not None:
+            return answer
         links = page_links(base, asked, selection.total)
-        answer = self.prepared(render.page(selection, links, base=base, gzip=gzip, digest=digest))
+        form = render.page(selection, links, base=base, gzip=gzip, digest=digest)
+        return self._keep(key, asked, view.stamp, form)
+
+    def _unchanged(self, key: object, digest: bytes, stamp: object) -> Prepared | None:
+        """Return the page that is kept if it shows the same, and note the stamp at which it does."""
+        page = self._pages.get(key)
+        if page is None or page.answer.digest != digest:
+            return None
+        page.stamp = stamp
+        return page.answer
+
+    def _keep(self, key: object, asked: ListRequest, stamp: object, form: Representation) -> Prepared:
+        """Write a page out, and keep it if it is worth it."""
+        answer = self.prepared(form)
         once = hash(key)
-        if page is None and self._asked_once.get(once) is None:
+        if self._pages.get(key) is None and self._asked_once.get(once) is None:
             self._asked_once.put(once, True)
         elif sum(map(len, asked.query.labels)) <= MAX_PATH:
-            self._pages.put(key, _Page(view.stamp, answer))
+            self._pages.put(key, _Page(stamp, answer))
         return answer
 
     def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared:
@@ -253,3 +298,13 @@ class Reads:
             item = _Item(entry, self.prepared(form))
             self._items.put(key, item)
         return item.answer
+
+
+def _is_large(asked: ListRequest, *, gzip: bool) -> bool:
+    return asked.query.pagesize > (MAX_COMPRESSED_AT_ONCE if gzip else MAX_RENDERED_AT_ONCE)
+
+
+def _give_way() -> None:
+    """Let the thread run when the event loop has nothing to do."""
+    if sys.platform == "linux":  # elsewhere this is about the whole process
+        os.nice(10)

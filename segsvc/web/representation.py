@@ -33,15 +33,22 @@ def represent(
     body: bytes, *, gzip: bool, digest: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Representation:
     """Make an answer of a body of JSON; ``gzip`` tells whether the caller accepts that encoding."""
-    encoded = gzip and len(body) > COMPRESS_OVER
     whole = {"Content-Type": JSON, "Vary": VARY, **(headers or {})}
     if digest is not None:
-        whole["ETag"] = entity_tag(digest, "-gzip" if encoded else "")
-    if encoded:
-        whole["Content-Encoding"] = "gzip"
-        # a constant header without a time stamp: equal bodies are equal bytes on every replica
-        body = zlib.compress(body, level=_LEVEL, wbits=_GZIP)
-    return Representation(body, whole, digest)
+        whole["ETag"] = entity_tag(digest)
+    plain = Representation(body, whole, digest)
+    return compressed(plain) if gzip else plain
+
+
+def compressed(plain: Representation) -> Representation:
+    """Compress an answer, unless it is short. Uses nothing that others change, so that any thread may do it."""
+    if len(plain.body) <= COMPRESS_OVER:
+        return plain
+    headers = {**plain.headers, "Content-Encoding": "gzip"}
+    if plain.digest is not None:
+        headers["ETag"] = entity_tag(plain.digest, "-gzip")
+    # a constant header without a time stamp: equal bodies are equal bytes on every replica
+    return Representation(zlib.compress(plain.body, level=_LEVEL, wbits=_GZIP), headers, plain.digest)
 
 
 def accepts_gzip(headers: MultiMapping[str]) -> bool:

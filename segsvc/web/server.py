@@ -5,16 +5,22 @@ the log; neither repeats any of what was sent, for that may be a token. What nee
 the turn of the loop in which it came in.
 """
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
+from multidict import MultiMapping
 
 from segsvc.telemetry import trace_id
+from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.errors import HttpError, bad_header, unexpected
+from segsvc.web.turns import Rounds
 
 TRACE_HEADER = "X-Trace-Id"
 
@@ -25,12 +31,30 @@ AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 None, or an exception, leaves the request to the application, which is where all that is wrong is told.
 """
 
+Known = Callable[[MultiMapping[str]], str | None]
+KNOWN: web.AppKey[Known] = web.AppKey("known")
+"""What of an application tells which caller a request's headers are from, if it has met that one before."""
+
+KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
+"""What makes that which keeps an application's connections within bounds; without it, they have the defaults."""
+
 MAX_HEAD = 96 * 1024
 """How many bytes all of a request's header fields may have together; so many, too, of trailers."""
 
-ROW = 16
-"""How many requests are answered before their answers are sent: more would push each other out of the caches."""
+TO_ACCEPT, TO_READ = 256, 16
+"""For how many turns of the loop a stop still takes in connections, of which a turn may take one, and then requests."""
 
+ROW, ROW_SECONDS = 16, 0.001
+"""How many requests are answered in a turn of the loop before their answers are sent, and for how long.
+
+More would push each other out of the caches, and keep waiting who comes in meanwhile.
+"""
+_BYTES = 64 * 1024
+"""So many bytes of an answer count as one more request: it takes time to send them."""
+_HANDLED = 8
+"""So many requests does one count for that is left to the handlers."""
+
+_END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
 
 _log = structlog.get_logger()
@@ -52,58 +76,193 @@ class Runner(web.AppRunner):
 
     __slots__ = ()
 
+    async def cleanup(self) -> None:
+        """Stop as aiohttp does, but first take in who has connected, and hear them out.
+
+        The kernel holds connections that have not been accepted yet, and requests that have not been read.
+        """
+        for site in self.sites:
+            await _turns(TO_ACCEPT)
+            await site.stop()
+            await _turns(TO_READ)
+        await super().cleanup()
+
     async def _make_server(self) -> web.Server:
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
-        handler = _guarded(made.request_handler)
-        return _Server(
+
+        known, guarded = self.app.get(KNOWN), _guarded(made.request_handler)
+
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
+            # strangers have the turns of where they are: else each token made up would get turns of its own
+            caller = known(request.headers) if known is not None else None
+            await server.turn(caller or str(request.remote))
+            response = await guarded(request)
+            if isinstance(request.protocol, _Protocol):
+                request.protocol.answer_size = response.content_length or 0
+            return response
+
+        server = _Server(
             handler,
             at_once=self.app.get(AT_ONCE),
+            keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
             **{**self._kwargs, "auto_decompress": False},
         )
+        return server
 
 
 class _Server(web.Server):
-    """Answers, where it can, all requests that came in with one turn of the event loop one behind the other.
+    """Answers, where it can, requests that came in with one turn of the event loop one behind the other.
 
     While a processor goes through the same code for one request after the other, it finds it in its caches. Between
     reading from one socket and from the next it does not, and takes half as long again.
+
+    Callers take turns, and no more is done in a turn of the loop than a row's worth: one who asks on many connections,
+    or for many things in a row, waits for its own answers and not the others for theirs.
     """
 
-    def __init__(self, handler: Any, *, at_once: AtOnce | None, **options: Any) -> None:
+    def __init__(
+        self,
+        handler: Any,
+        *,
+        at_once: AtOnce | None,
+        keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
+        **options: Any,
+    ) -> None:
         super().__init__(handler, **options)
         self.at_once = at_once
-        self._held: list[_Protocol] = []
+        self.keeper = keeper(self._loop)
+        self._open: dict[_Protocol, asyncio.Transport] = {}
+        self._all_closed: asyncio.Future[None] | None = None
+        self._waiting: Rounds[_Protocol | asyncio.Future[None]] = Rounds()
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
-    def hold(self, protocol: "_Protocol") -> None:
-        """Have a connection answer its request before the turn ends."""
-        if not self._held:
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """End all connections, each when its answers have been sent: within twice the timeout, as requests have."""
+        end = None if timeout is None else self._loop.time() + 2 * timeout
+        await super().shutdown(timeout)
+        if self._open:  # aiohttp takes an answer for sent that has been handed to the transport
+            self._all_closed = self._loop.create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await self._all_closed
+        for transport in list(self._open.values()):
+            transport.abort()
+
+    def connection_made(self, handler: "_Protocol", transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take in a connection."""
+        super().connection_made(handler, transport)
+        self._open[handler] = transport
+        everyone: Any = self._connections
+        self.keeper.opened(handler, everyone)
+
+    def connection_lost(self, handler: "_Protocol", exc: BaseException | None = None) -> None:  # type: ignore[override]
+        """Forget a connection."""
+        super().connection_lost(handler, exc)
+        self.keeper.closed(handler)
+        self._open.pop(handler, None)
+        if not self._open and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
+
+    def hold(self, protocol: "_Protocol", caller: str) -> None:
+        """Have a connection answer its request when it is the caller's turn."""
+        self._put(caller, protocol)
+
+    async def turn(self, caller: str) -> None:
+        """Wait for the caller's turn to have a request handled."""
+        turn = self._loop.create_future()
+        self._put(caller, turn)
+        await turn
+
+    def _put(self, caller: str, waiting: "_Protocol | asyncio.Future[None]") -> None:
+        if not self._waiting:
             self._loop.call_soon(self._answer)
-        self._held.append(protocol)
+        self._waiting.put(caller, waiting)
 
     def _answer(self) -> None:
-        held, self._held = self._held, []
-        for start in range(0, len(held), ROW):
-            row = held[start : start + ROW]
-            for protocol, answer in [(protocol, protocol.answer()) for protocol in row]:
+        callers = len(self._waiting)
+        # where there are others, what they asked for is sent before anyone has a second turn
+        most = ROW if callers == 1 else min(ROW, callers)
+        row, done, end = [], 0, perf_counter() + ROW_SECONDS
+        while self._waiting and done < most and perf_counter() < end:
+            next_ = self._waiting.take()
+            if isinstance(next_, _Protocol):
+                answer = next_.answer()
+                done += 1
                 if answer is not None:
-                    protocol.send(answer)
+                    row.append((next_, answer))
+                    done += len(answer) // _BYTES
+            elif not next_.done():
+                next_.set_result(None)
+                done += _HANDLED
+        for protocol, answer in row:
+            protocol.send(answer)
+        if self._waiting:
+            self._loop.call_soon(self._answer)
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_held", "_server")
+    __slots__ = ("_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
-        self._parser = _BoundedParser(self._parser, self._sift)  # type: ignore[assignment]
+        self.answer_size = 0
+        """How long the last answer is, which may not be sent yet."""
+        self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
 
-    def _sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
+    # --- within bounds; see `segsvc.web.bounds.Connection`
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a request, or for the rest of one's head."""
+        return self._held is None and self._waiter is not None and not self._waiter.done()
+
+    @property
+    def active_at(self) -> float:
+        """When it last was of any use, and an hour later."""
+        return self._next_keepalive_close_time
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes of answers have not been sent yet."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes of answers are kept in memory: all of an answer, until the last of it has been sent."""
+        return max(self.unsent, self.answer_size)
+
+    def drop(self) -> None:
+        """End it now."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def head_begins(self) -> None:
+        """Note that some of a head has come in, and not all of it."""
+        self._server.keeper.head_begins(self)
+
+    def head_ends(self) -> None:
+        """Note that the head has come in."""
+        self._server.keeper.head_ends(self)
+
+    def pause_writing(self) -> None:
+        """Note that the caller does not read as fast as answers are sent."""
+        super().pause_writing()
+        self._server.keeper.stalls(self)
+
+    def resume_writing(self) -> None:
+        """Note that the caller has caught up."""
+        super().resume_writing()
+        self._server.keeper.flows(self)
+
+    # --- answers
+
+    def sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
@@ -127,7 +286,7 @@ class _Protocol(web.RequestHandler):
             and not self._waiter.done()
         ):
             self._held = message
-            self._server.hold(self)
+            self._server.hold(self, _caller(message.headers, self.peername))
             return []
         return messages
 
@@ -168,10 +327,16 @@ class _Protocol(web.RequestHandler):
 
     def send(self, answer: bytes) -> None:
         """Send an answer that `answer` returned."""
-        if self.transport is not None:
+        if self.transport is None:
+            return
+        try:
             self._parser.message_consumed()  # type: ignore[union-attr]
+            self.answer_size = len(answer)
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        except Exception as error:  # noqa: BLE001 (an edge: others wait for their answers)
+            _log.error("unexpected_error", exc_info=error)
+            self.drop()
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""
@@ -223,14 +388,16 @@ class _BoundedParser:
     """aiohttp's parser, which bounds each field and their number; that alone leaves anyone 16 MiB to fill.
 
     Counts what has come in since anything came of it, be it a request or some of a body: the beginning of a head, or
-    trailers. What ``sift`` does not return of the requests is not told.
+    trailers. What the connection's ``sift`` does not return of the requests is not told.
     """
 
-    __slots__ = ("_parser", "_payload", "_read", "_sift", "_unread", "message_consumed")
+    __slots__ = ("_connection", "_end", "_in_head", "_parser", "_payload", "_read", "_unread", "message_consumed")
 
-    def __init__(self, parser: Any, sift: Callable[..., _Messages]) -> None:
+    def __init__(self, parser: Any, connection: _Protocol) -> None:
         self._parser = parser
-        self._sift = sift
+        self._connection = connection
+        self._in_head = False
+        self._end = b""
         self._payload: Any = EMPTY_PAYLOAD
         self._read = 0
         self._unread = 0
@@ -245,7 +412,11 @@ class _BoundedParser:
             is_plain = not upgraded and self._unread + len(data) <= MAX_HEAD
             self._payload = messages[-1][1]
             self._unread, self._read = 0, self._payload.total_bytes
-            return self._sift(messages, is_plain=is_plain), upgraded, tail
+            # what came behind a body is not to be told from the body; behind a head it is
+            more = bool(data) and self._payload is EMPTY_PAYLOAD and not (self._end + data[-4:]).endswith(_END_OF_HEAD)
+            self._note_head(begun=more)
+            self._end = b""
+            return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
         read = self._payload.total_bytes
         self._unread = 0 if read != self._read else self._unread + len(data)
         self._read = read
@@ -253,13 +424,38 @@ class _BoundedParser:
             if not self._payload.is_eof():
                 self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
             raise HeadTooLarge
+        self._note_head(begun=self._unread > 0 and self._payload.is_eof())
+        self._end = (self._end + data)[-3:]
         return messages, upgraded, tail
+
+    def _note_head(self, *, begun: bool) -> None:
+        if begun != self._in_head:
+            self._in_head = begun
+            if begun:
+                self._connection.head_begins()
+            else:
+                self._connection.head_ends()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
 
 
-def _guarded(handler: Any) -> Any:
+async def _turns(count: int) -> None:
+    """Let the loop look that many times for what has come in."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def _caller(headers: MultiMapping[str], remote: object) -> str:
+    """Return what tells callers apart before anything is known of them."""
+    return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
+
+
+def _default_keeper(loop: asyncio.AbstractEventLoop) -> Keeper:
+    return Keeper(DEFAULT_BOUNDS, loop, lambda _: None)
+
+
+def _guarded(handler: Any) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """Refuse what no route could answer otherwise."""
 
     async def guarded(request: web.BaseRequest) -> web.StreamResponse:

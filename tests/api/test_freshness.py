@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
+from segsvc.web.representation import Representation, compressed
 from tests.api.bodies import body, unique
 from tests.api.clusters import revision_of
 from tests.api.waiting import until
@@ -16,7 +18,7 @@ from tests.api.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.api.client import Client
+    from tests.api.client import Answer, Client
     from tests.api.conftest import Deploy, Deployment
     from tests.support.faults import Relay
 
@@ -46,6 +48,34 @@ async def test_a_reads_revision_never_goes_back(service: Deployment, editor: Cli
         assert seen >= last
         last = seen
     assert last >= created.revision
+
+
+async def test_a_page_that_takes_long_to_compress_tells_the_revision_that_it_shows(
+    alone: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, proceed = threading.Event(), threading.Event()
+
+    def slowly(plain: Representation) -> Representation:
+        begun.set()
+        assert proceed.wait(10)
+        return compressed(plain)
+
+    monkeypatch.setattr("segsvc.web.reads.compressed", slowly)
+
+    async def large() -> Answer:
+        return await alone.viewer.list(pagesize=1000, headers={"Accept-Encoding": "gzip"})
+
+    await alone.editor.create(body(description="x" * 2000), "some-segment")
+    reading = asyncio.create_task(large())
+    try:
+        assert await asyncio.to_thread(begun.wait, 10)
+        created = await alone.editor.create(body(), "other-segment")  # others go on meanwhile
+    finally:
+        proceed.set()
+    page = await reading
+    assert page.ids == ["some-segment"]
+    assert page.revision < created.revision
+    assert (await large()).ids == ["other-segment", "some-segment"]
 
 
 async def test_the_age_is_in_whole_seconds(editor: Client) -> None:

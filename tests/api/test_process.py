@@ -108,6 +108,7 @@ class TestSettings:
             ({"SEGSVC_OPS_PORT": "-1"}, "SEGSVC_OPS_PORT"),
             ({"SEGSVC_MAX_PAGESIZE": "0"}, "SEGSVC_MAX_PAGESIZE"),
             ({"SEGSVC_MAX_PAGESIZE": "many"}, "SEGSVC_MAX_PAGESIZE"),
+            ({"SEGSVC_MAX_CONNECTIONS": "0"}, "SEGSVC_MAX_CONNECTIONS"),
             ({"SEGSVC_NAMESPACE": "Not A Namespace"}, "SEGSVC_NAMESPACE"),
             ({"SEGSVC_OIDC_JWKS_URL": "ftp://x"}, "SEGSVC_OIDC_JWKS_URL"),
             ({"SEGSVC_TRUSTED_HOSTS": "https://api.example.com"}, "SEGSVC_TRUSTED_HOSTS"),

@@ -12,7 +12,20 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.bench import alternatives, events, filling, fresh, memory, reads, report, scale, searches, visibility, writes
+from tests.bench import (
+    alternatives,
+    events,
+    fairness,
+    filling,
+    fresh,
+    memory,
+    reads,
+    report,
+    scale,
+    searches,
+    visibility,
+    writes,
+)
 from tests.bench.environment import EMULATOR, REAL, Bench, Sizes
 from tests.bench.load import CONNECTIONS, require_wrk
 from tests.bench.processes import BenchError, Cores
@@ -24,6 +37,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "fresh": fresh.measure,
     "scale": scale.measure,
     "searches": searches.measure,
+    "fairness": fairness.measure,
     "filling": filling.measure,
     "memory": memory.measure,
     "events": events.measure,

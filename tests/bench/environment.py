@@ -48,9 +48,9 @@ class Surroundings:
     seconds: float
     """How long it took to make."""
 
-    def caller(self, roles: Sequence[str]) -> str:
+    def caller(self, roles: Sequence[str], *, name: str = "Dashboard") -> str:
         """Return a token for these roles, good for an hour."""
-        asked = {"name": "Dashboard", "email": "dashboard@example.com", "roles": list(roles)}
+        asked = {"name": name, "email": "dashboard@example.com", "roles": list(roles)}
         request = urllib.request.Request(
             f"{self.issuer}/token", json.dumps(asked).encode(), {"Content-Type": "application/json"}
         )

@@ -4,107 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import web
 
-from segsvc.web.server import AT_ONCE, Runner
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from aiohttp.http_parser import RawRequestMessage
-
-PATIENCE = 10
-HOT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot"
-GET_HOT = b"GET /hot HTTP/1.1\r\nHost: a\r\n\r\n"
-GET_COLD = b"GET /cold HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-class Served:
-    """An application with a path that is at hand and one that is not."""
-
-    def __init__(self) -> None:
-        self.at_once: list[str] = []
-        self.held = asyncio.Event()
-        self.held.set()
-        self.size = 4
-        self.application = web.Application()
-        self.application[AT_ONCE] = self._at_hand
-        self.application.router.add_get("/hot", self._cold)
-        self.application.router.add_get("/cold", self._cold)
-        self.application.router.add_get("/faulty", self._cold)
-        self.application.router.add_post("/hot", self._cold)
-        self.on_hot: Callable[[], None] = lambda: None
-        self.close: Callable[[], None] = lambda: None
-        self.port = 0
-        self.connections: list[Connection] = []
-
-    def _at_hand(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
-        assert remote == "127.0.0.1"
-        if message.path == "/faulty":
-            raise ValueError("a defect")
-        if message.method != "GET" or message.path != "/hot":
-            return None
-        self.at_once.append(message.path)
-        self.on_hot()
-        return HOT
-
-    async def _cold(self, request: web.Request) -> web.Response:
-        await self.held.wait()
-        await request.read()
-        return web.Response(body=b"c" * self.size)
-
-    async def connect(self) -> Connection:
-        connection = Connection(*await asyncio.open_connection("127.0.0.1", self.port))
-        self.connections.append(connection)
-        return connection
-
-
-class Connection:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def answer(self) -> bytes:
-        """Read one answer's body."""
-        async with asyncio.timeout(PATIENCE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-            return await self.reader.readexactly(int(length.split(b":")[1]))
-
-    async def ask(self, request: bytes) -> bytes:
-        self.writer.write(request)
-        return await self.answer()
-
-    async def close(self) -> None:
-        self.writer.close()
-        with contextlib.suppress(ConnectionError):
-            await self.writer.wait_closed()
-
-    async def is_ended(self) -> bool:
-        async with asyncio.timeout(PATIENCE):
-            return await self.reader.read() == b""
-
-
-@asynccontextmanager
-async def serving(*, keepalive: float = 60) -> AsyncIterator[Served]:
-    served = Served()
-    runner = Runner(served.application, access_log=None, shutdown_timeout=1, keepalive_timeout=keepalive)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    served.port = runner.addresses[0][1]
-    assert runner.server is not None
-    served.close = runner.server.pre_shutdown
-    try:
-        yield served
-    finally:
-        served.held.set()
-        for connection in served.connections:
-            await connection.close()
-        await runner.cleanup()
+from tests.web.served import GET_COLD, GET_HOT, serving
 
 
 async def test_both_kinds_take_turns_on_one_connection() -> None:
@@ -147,6 +50,19 @@ async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
         for caller, path in zip(callers, (b"hot", b"faulty", b"hot", b"hot"), strict=True):
             caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
         assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
+
+
+async def test_an_answer_that_cannot_be_sent_harms_no_other() -> None:
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(3)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+        for caller, path in zip(callers, (b"unsendable", b"hot", b"hot"), strict=True):
+            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+        assert [await caller.answer() for caller in callers[1:]] == [b"hot", b"hot"]
+        with contextlib.suppress(ConnectionError):
+            assert await callers[0].is_ended()
+        assert await callers[1].ask(GET_HOT) == b"hot"
 
 
 async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:

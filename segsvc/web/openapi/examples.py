@@ -118,6 +118,7 @@ ERRORS: Mapping[str, JsonObject] = {
     "methodNotAllowed": _error("method_not_allowed", "Method 'PATCH' is not allowed here; allowed: GET, HEAD, POST."),
     "exists": _error("entity_already_exists", "Segment 'Demo Segment' already exists."),
     "modified": _error("entity_modified", f"Segment with ID '{SEGMENT_ID}' was modified meanwhile."),
+    "tooSlow": _bad("body", "must come in within 30 seconds"),
     "tooLarge": _bad("body", "must not be larger than 1048576 bytes"),
     "mediaType": _error("bad_header_value", "Header 'Content-Type' must be 'application/json' but is 'text/plain'."),
     "unexpected": _error("unexpected_error", "An unexpected error occurred."),

@@ -133,6 +133,7 @@ FAILURES: Mapping[str, Failure] = {
     "MethodNotAllowed": Failure(
         405, "There is no such method on this path. Answered before any token is read.", ["methodNotAllowed"], ["Allow"]
     ),
+    "TooSlow": Failure(408, "The body did not come in within 30 seconds.", ["tooSlow"]),
     "Exists": Failure(
         409, "The id is taken, be it by a resource that the API does not show. Names the display name sent.", ["exists"]
     ),
@@ -150,7 +151,7 @@ FAILURES: Mapping[str, Failure] = {
     "Unavailable": Failure(
         503,
         "Not now: the service is starting, the cluster cannot be reached (reads go on then), the token issuer's keys "
-        "are not to be had, or `minRevision` has not been reached.",
+        "are not to be had, `minRevision` has not been reached, or too many bodies are coming in at a time.",
         ["unavailable", "behind"],
         ["Retry-After"],
     ),
