@@ -21,11 +21,15 @@ from tests.api.bodies import body
 from tests.api.client import Client
 from tests.api.process import Running, environment, running
 from tests.api.waiting import until
+from tests.chaos.conftest import takes_its_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+pytestmark = [
+    takes_its_time,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc"),
+]
 
 MIB = 2**20
 SMALL = body("Small")
