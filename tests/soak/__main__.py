@@ -103,16 +103,24 @@ class Soak:
                 case _:
                     await self._resources.annotate(self._dice.choice(ids), description=name)
 
+        over = asyncio.Event()
+
+        async def again(call: Callable[[], Awaitable[None]]) -> None:
+            while not over.is_set():
+                await call()
+                await asyncio.sleep(PAUSE)
+
         callers = [*[read] * READERS, *[search] * SEARCHERS, *[write] * WRITERS]
-        tasks = [asyncio.create_task(_again(caller, PAUSE)) for caller in callers]
-        tasks.append(asyncio.create_task(self._interfere()))
-        tasks.append(asyncio.create_task(self._watch(session)))
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        asking = [asyncio.create_task(again(caller)) for caller in callers]
+        beside = [asyncio.create_task(self._interfere()), asyncio.create_task(self._watch(session))]
+        done, _ = await asyncio.wait([*asking, *beside], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
+        over.set()
+        await asyncio.gather(*asking)  # no write is under way when the cluster is looked at
         await self._mischief.heal()
 
     async def warm_up(self, ids: list[str]) -> None:
@@ -223,12 +231,6 @@ class Soak:
             if after > before * factor + slack:
                 wrong.append(f"{gauge} grew from {_amount(gauge, before)} to {_amount(gauge, after)}")
         return wrong
-
-
-async def _again(call: Callable[[], Awaitable[None]], pause: float) -> None:
-    while True:
-        await call()
-        await asyncio.sleep(pause)
 
 
 def _amount(gauge: str, value: float) -> str:
