@@ -65,7 +65,8 @@ def faults(*kinds: str) -> st.SearchStrategy[Fault]:
     )
 
 
-trouble = st.lists(faults("write", "get"), max_size=2)
+committed_but_unanswered = Fault(Lost(), "after", frozenset({"write"}), 1)
+trouble = st.lists(faults("write", "get"), max_size=2) | st.just([committed_but_unanswered])
 expiry = st.just(Fault(Refused(410), "before", frozenset({"watch"}), 1))
 
 

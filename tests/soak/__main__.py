@@ -38,6 +38,7 @@ SEGMENTS = 20_000
 READERS, SEARCHERS, WRITERS = 8, 2, 4
 PAUSE = 0.05
 """Seconds between an answer and its caller's next request."""
+PAGE = 20
 SAMPLE = 2.0
 REPORT = 30.0
 ROLES = "segment.grnry.io/roles"
@@ -80,8 +81,8 @@ class Soak:
 
         async def read() -> None:
             if self._dice.random() < 0.5:
-                offset = self._dice.randrange(len(ids))
-                await self._ask("list", {200}, self._client.list(offset=offset, pagesize=20))
+                offset = self._dice.randrange(0, len(ids), PAGE)
+                await self._ask("list", {200}, self._client.list(offset=offset, pagesize=PAGE))
             else:
                 await self._ask("read", {200, 404}, self._client.read(self._dice.choice(ids)))
 
@@ -102,17 +103,38 @@ class Soak:
                 case _:
                     await self._resources.annotate(self._dice.choice(ids), description=name)
 
+        over = asyncio.Event()
+
+        async def again(call: Callable[[], Awaitable[None]]) -> None:
+            while not over.is_set():
+                await call()
+                await asyncio.sleep(PAUSE)
+
         callers = [*[read] * READERS, *[search] * SEARCHERS, *[write] * WRITERS]
-        tasks = [asyncio.create_task(_again(caller, PAUSE)) for caller in callers]
-        tasks.append(asyncio.create_task(self._interfere()))
-        tasks.append(asyncio.create_task(self._watch(session)))
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        asking = [asyncio.create_task(again(caller)) for caller in callers]
+        beside = [asyncio.create_task(self._interfere()), asyncio.create_task(self._watch(session))]
+        done, _ = await asyncio.wait([*asking, *beside], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
+        over.set()
+        await asyncio.gather(*asking)  # no write is under way when the cluster is looked at
         await self._mischief.heal()
+
+    async def warm_up(self, ids: list[str]) -> None:
+        """Ask for everything that will be asked for, so that what the service keeps of answers is kept by then."""
+        pages = range(0, len(ids), PAGE)
+        paths = [f"/segments/{segment_id}" for segment_id in ids]
+        paths += [f"/segments?offset={offset}&pagesize={PAGE}" for offset in pages] * 2  # kept when asked for again
+        waiting = iter(paths)
+
+        async def ask() -> None:
+            for path in waiting:
+                assert (await self._client.get(path)).status == 200, path
+
+        await asyncio.gather(*(ask() for _ in range(8)))
 
     async def _ask(self, what: str, expected: set[int], asked: Awaitable[Answer]) -> None:
         began = time.monotonic()
@@ -211,12 +233,6 @@ class Soak:
         return wrong
 
 
-async def _again(call: Callable[[], Awaitable[None]], pause: float) -> None:
-    while True:
-        await call()
-        await asyncio.sleep(pause)
-
-
 def _amount(gauge: str, value: float) -> str:
     return f"{value / 2**20:.1f} MiB" if gauge == "rss" else f"{value:.0f}"
 
@@ -294,6 +310,7 @@ async def soak(minutes: float, segments: int, seed: int) -> list[str]:
         token = issuer.issue(name="Sophie", email="sophie@example.com", roles=sorted(roles))
         resources = Resources(admin, cluster, namespace)
         it = Soak(Client(session, urls["url"], token), resources, urls["ops_url"], relay, random.Random(seed))
+        await it.warm_up(ids)
         await it.run(minutes * 60, ids, session)
         wrong = [difference] if (difference := await it.difference()) else []
         print(f"faults: {dict(it.faults)}")
