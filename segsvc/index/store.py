@@ -142,7 +142,8 @@ class SegmentStore:
         known = self._known(segment_id)
         if known is not None and known.revision <= version.revision:
             self._drop(segment_id)
-        self._tombstones.pop(version.uid, None)
+        if self._tombstones:
+            self._tombstones.pop(version.uid, None)
         if segment_id in self._writing:
             self._gone[segment_id] = version.revision
         self.bookmark(version.revision)
@@ -237,7 +238,7 @@ class SegmentStore:
         known = self._known(segment_id)
         if known is not None and known.revision >= version.revision:
             return
-        if version.uid in self._tombstones:
+        if self._tombstones and version.uid in self._tombstones:
             return
         if entry is None:
             self._drop(segment_id)

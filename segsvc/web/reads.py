@@ -43,8 +43,8 @@ from segsvc.web.turns import FairLock
 ANSWERS_BUDGET = 64 * 2**20
 """How many bytes of rendered pages are kept; as many of single segments."""
 ASKED_ONCE = 1 << 14
-"""Of how many pages that are not kept it is known that they were asked for. A page is kept when asked for again: else
-whoever walks through all pages would push out those that are polled, and fill memory that is in no cache."""
+"""Of how many pages at most that are not kept it is known that they were asked for. A page is kept when asked for again:
+else whoever walks through all pages would push out those that are polled, and fill memory that is in no cache."""
 MAX_PATHS = 4096
 """How many paths are kept with their parameters, of up to `MAX_PATH` characters each. Longer ones are read each time,
 and so are rendered pages of as long labels: callers make them up at will."""
@@ -95,7 +95,7 @@ class Reads:
         self.addresses = Addresses(api.trusted_hosts)
         self._targets: LruCache[str, _Target] = LruCache(MAX_PATHS)
         self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
-        self._asked_once: LruCache[int, bool] = LruCache(ASKED_ONCE)  # by hash
+        self._asked_once = [0] * ASKED_ONCE  # hashes, each in the place that its last bits say
         self._items: LruCache[object, _Item] = LruCache(ANSWERS_BUDGET, lambda item: item.size)
         self._searching, self._rendering = FairLock(), FairLock()
         self._compressor = ThreadPoolExecutor(1, "compressor", initializer=_give_way)
@@ -283,8 +283,9 @@ class Reads:
         """Write a page out, and keep it if it is worth it."""
         answer = self.prepared(form)
         once = hash(key)
-        if self._pages.get(key) is None and self._asked_once.get(once) is None:
-            self._asked_once.put(once, True)
+        place = once % ASKED_ONCE
+        if self._asked_once[place] != once:
+            self._asked_once[place] = once
         elif sum(map(len, asked.query.labels)) <= MAX_PATH:
             self._pages.put(key, _Page(stamp, answer))
         return answer
