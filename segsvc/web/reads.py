@@ -43,7 +43,7 @@ from segsvc.web.turns import FairLock
 ANSWERS_BUDGET = 64 * 2**20
 """How many bytes of rendered pages are kept; as many of single segments."""
 ASKED_ONCE = 1 << 14
-"""Of how many pages at most that are not kept it is known that they were asked for. A page is kept when asked for again:
+"""Of how many pages at most that are not kept it is known that they were asked for. One is kept when asked for again:
 else whoever walks through all pages would push out those that are polled, and fill memory that is in no cache."""
 MAX_PATHS = 4096
 """How many paths are kept with their parameters, of up to `MAX_PATH` characters each. Longer ones are read each time,
