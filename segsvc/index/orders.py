@@ -25,7 +25,7 @@ from segsvc.index.entry import Entry
 from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, MODIFIED_AT, PREFIX, SlotArray, Slots
 
 BLOCK = 128
-"""How many segments a block has at first; it is split when there are more than twice as many."""
+"""How many segments a block has at first, unless told; it is split when there are more than twice as many."""
 _SPARE_BLOCKS = 16
 
 
@@ -84,13 +84,14 @@ NOWHERE = -1
 class Order:
     """All slots that are in use, in one order. ``sort`` is one of `SORT_KEYS`, or None for by id."""
 
-    def __init__(self, slots: Slots, sort: str | None, ordered: SlotArray) -> None:
+    def __init__(self, slots: Slots, sort: str | None, ordered: SlotArray, *, block: int = BLOCK) -> None:
         self.stamp = object()
         """Stands for the order as it is: another object after each change."""
         self.blocks: list[array[int]] = []
         """Slots; there is one block at least. To be read at once, and changed by nobody else."""
         self._fences: list[Any] = []  # by block; whatever comes before the first one's is in the first block too
         self._length = len(ordered)
+        self._block = block
         self._slots = slots
         self._sort = "" if sort is None else sort.removeprefix("-")
         self._key, self._short_key = _key(sort), _short_key(sort, slots)
@@ -128,7 +129,7 @@ class Order:
     def split(self, number: int) -> bool:
         """Split a block if it is too large; tell whether. The second half is the block with the next number."""
         block = self.blocks[number]
-        if len(block) <= 2 * BLOCK:
+        if len(block) <= 2 * self._block:
             return False
         half = len(block) // 2
         self.blocks[number : number + 1] = [block[:half], block[half:]]
@@ -138,7 +139,7 @@ class Order:
     @property
     def is_scattered(self) -> bool:
         """Whether there are far more blocks than needed, most of them nearly empty."""
-        return len(self.blocks) > 2 * (self._length // BLOCK) + _SPARE_BLOCKS
+        return len(self.blocks) > 2 * (self._length // self._block) + _SPARE_BLOCKS
 
     def partition(self) -> None:
         """Part the order into blocks anew."""
@@ -153,7 +154,8 @@ class Order:
         return np.argsort(self._positions.take(found), kind="stable")
 
     def _part(self, ordered: SlotArray) -> None:
-        parts = [ordered[start : start + BLOCK] for start in range(0, max(self._length, 1), BLOCK)]
+        starts = range(0, max(self._length, 1), self._block)
+        parts = [ordered[start : start + self._block] for start in starts]
         self.blocks = [array("i", part.tobytes()) for part in parts]
         self._fences = [self._key(self._slots.entries[block[0]]) for block in self.blocks if block] or [None]
 

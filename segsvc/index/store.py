@@ -48,13 +48,18 @@ class Relist:
         """
         self._is_in_order = self._is_in_order and self._last < segment_id
         self._last = segment_id
+        # a cluster that names an object twice is believed the last time
+        is_known = self.contents.slots.find(segment_id) is not None
         if entry is None:
             self.hidden[segment_id] = version
-            return
-        if self.contents.slots.find(segment_id) is None:
-            self.contents.add(entry, shown)
-        else:
+            if is_known:
+                self.contents.remove(segment_id)
+                self._is_in_order = False  # its slot is free
+        elif is_known:
             self.contents.put(entry)
+        else:
+            self.hidden.pop(segment_id, None)
+            self.contents.add(entry, shown)
 
     def ids(self) -> SlotArray:
         """Return all slots in the order of ids."""

@@ -26,7 +26,7 @@ from segsvc.index.contents import Change, Contents
 from segsvc.index.counts import MAX_BYTES, Count, Counts
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
-from segsvc.index.orders import NOWHERE, Move, Order, sorted_by
+from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, sorted_by
 from segsvc.index.slots import SlotArray
 
 MAX_VIEWS = 512
@@ -155,12 +155,13 @@ class _Known:
 class Views:
     """All views of a store, made when first asked for and then kept up to date."""
 
-    def __init__(self, contents: Contents, ids: SlotArray, *, max_bytes: int = MAX_BYTES) -> None:
-        """Begin with all slots in the order of ids."""
+    def __init__(self, contents: Contents, ids: SlotArray, *, max_bytes: int = MAX_BYTES, block: int = BLOCK) -> None:
+        """Begin with all slots in the order of ids. ``max_bytes`` is the room for counts, ``block`` that of orders."""
         self.contents = contents
         self.recounts = 0
         """How many segments in view had to be counted among all so far."""
-        self._orders: dict[str | None, Order] = {None: Order(contents.slots, None, ids)}
+        self._block = block
+        self._orders: dict[str | None, Order] = {None: Order(contents.slots, None, ids, block=block)}
         self._counts: Counts[View] = Counts(max_bytes)
         # no two of the same classes and labels; least recently used first
         self._plain: OrderedDict[View, None] = OrderedDict()
@@ -192,7 +193,9 @@ class Views:
         order = self._orders.get(sort)
         if order is None:
             slots = self.contents.slots
-            order = self._orders[sort] = Order(slots, sort, sorted_by(sort, slots, self._orders[None].whole))
+            order = self._orders[sort] = Order(
+                slots, sort, sorted_by(sort, slots, self._orders[None].whole), block=self._block
+            )
         return order
 
     def counted(self, view: View, sort: str | None) -> Count:
@@ -335,10 +338,15 @@ class Views:
 
     def _close(self, class_: int) -> None:
         """Take a class that became empty out of all views; those that were different by it alone become one."""
-        apart = {(bytes(view.classes), view.labels): view for view in self._views() if not view.classes[class_]}
+        # those that may be alike are told by their length: there may be as many flags as segments, in hundreds of views
+        apart: dict[tuple[int, _Labels], list[View]] = {}
+        for view in self._views():
+            if not view.classes[class_]:
+                apart.setdefault((len(view), view.labels), []).append(view)
         for view in [view for view in self._views() if view.classes[class_]]:
             view.classes[class_] = 0
-            twin = apart.get((bytes(view.classes), view.labels))
+            alike = apart.get((len(view), view.labels), ())
+            twin = next((other for other in alike if other.classes == view.classes), None)
             if twin is not None:
                 # and not the other way round: what is in view of the twin has not changed
                 self._counts.copy(view, twin)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from segsvc.domain.segment import Roles, Segment
+from segsvc.domain.segment import DEFAULT_EDITOR, Roles, Segment
 from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.query import Query, Selector
@@ -369,3 +369,18 @@ def test_while_a_delete_is_under_way_the_revision_at_which_the_watch_saw_it_is_k
         store.forget("demo", Version("1", 12))
         assert store.gone_at("demo", found.version) == 12
     assert store.gone_at("demo", found.version) is None
+
+
+def test_a_cluster_that_names_an_object_twice_is_believed_the_last_time() -> None:
+    store = SegmentStore()
+    relist = store.relist()
+    for revision, (segment_id, is_shown) in enumerate(
+        [("a", True), ("b", False), ("a", False), ("b", True), ("c", True), ("c", True)], start=1
+    ):
+        version = Version(segment_id, revision)
+        segment = Segment(segment_id, f"Name {revision}", "", Roles(), (), {})
+        relist.add(segment_id, version, entry(segment, version) if is_shown else None)
+    store.finish(relist, 10)
+    view = store.view(frozenset({DEFAULT_EDITOR}))
+    assert [(shown.id, shown.display_name) for shown in view.slice(0, 9)] == [("b", "Name 4"), ("c", "Name 6")]
+    assert list(store.hidden) == ["a"]

@@ -64,8 +64,9 @@ def entry_of(
 class Index:
     """Segments and their views, kept in step as the store does it."""
 
-    def __init__(self, *held: Entry, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *held: Entry, max_bytes: int = MAX_BYTES, block: int = BLOCK) -> None:
         self.max_bytes = max_bytes
+        self.block = block
         self.swap(held)
 
     def swap(self, held: tuple[Entry, ...]) -> None:
@@ -75,7 +76,7 @@ class Index:
             self.contents.put(shown)
         slots = self.contents.slots
         by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
-        self.views = Views(self.contents, by_id, max_bytes=self.max_bytes)
+        self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block)
 
     def put(self, shown: Entry) -> None:
         self.views.change(self.contents.put(shown))
@@ -130,10 +131,11 @@ class Changes(RuleBasedStateMachine):
         callers=st.lists(st.sampled_from(CALLERS), unique=True),
         sorts=st.lists(st.sampled_from(SORTS)),
         room=st.sampled_from([ONE_PICK, MAX_BYTES, MAX_BYTES]),
+        block=st.sampled_from([1, 2, BLOCK]),
     )
-    def look(self, callers: list[Caller], sorts: list[str | None], room: int) -> None:
+    def look(self, callers: list[Caller], sorts: list[str | None], room: int, block: int) -> None:
         """Let some look from the beginning and after each step, with some orders; others look when they happen to."""
-        self.index = Index(max_bytes=room)
+        self.index = Index(max_bytes=room, block=block)
         self.watching = callers
         for caller in callers:
             for sort in sorts:
@@ -377,8 +379,13 @@ def test_growing_views_make_room(room: int, *, is_enough: bool) -> None:
     assert [counted(index, caller) for caller in ("a b", "a b")] == [0, 0]
 
 
-def test_pages_are_right_in_an_order_of_many_blocks_that_grow_split_and_empty() -> None:
-    index, draw = Index(), random.Random(7)
+@pytest.mark.parametrize(("block", "is_parted_anew"), [(4, True), (BLOCK, False)])
+def test_pages_are_right_in_an_order_of_many_blocks_that_grow_split_and_empty(
+    block: int, *, is_parted_anew: bool
+) -> None:
+    index, draw = Index(block=block), random.Random(7)
+    orders = [index.views.order(sort) for sort in (None, "-displayName")]
+    most = 0
     known: dict[str, Entry] = {}
     callers: list[Caller] = [(frozenset(roles), tuple(labels)) for roles in ("a", "b", "ab") for labels in ("", "u")]
 
@@ -397,7 +404,7 @@ def test_pages_are_right_in_an_order_of_many_blocks_that_grow_split_and_empty() 
     check()
     for step in range(40 * BLOCK):
         number = draw.randrange(10_000)
-        is_shrinking = step >= 25 * BLOCK
+        is_shrinking = step >= 20 * BLOCK
         if is_shrinking and known:
             gone = draw.choice(list(known))
             del known[gone]
@@ -415,7 +422,9 @@ def test_pages_are_right_in_an_order_of_many_blocks_that_grow_split_and_empty() 
             index.put(shown)
         if step % 100 == 0:
             check()
+            most = max(most, *(len(order.blocks) for order in orders))
     check()
+    assert [2 * len(order.blocks) < most for order in orders] == [is_parted_anew] * 2
 
 
 def test_a_view_that_takes_all_the_room_is_kept_while_it_is_the_only_one(held: list[Entry]) -> None:
