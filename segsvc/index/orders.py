@@ -164,8 +164,8 @@ class Order:
         short, entries = self._short_key, self._slots.entries
         mine = short(slot)
         at = bisect_left(block, mine, key=short)
-        end = bisect_right(block, mine, at, key=short)
-        if at < end:
+        if at < len(block) and short(block[at]) == mine:  # a tie, or two texts that begin alike
+            end = bisect_right(block, mine, at, key=short)
             at = bisect_left(block, self._key(entries[slot]), at, end, key=lambda other: self._key(entries[other]))
         return at
 
