@@ -263,6 +263,23 @@ class TestServe:
             assert hidden not in text
 
     @ONE_CLUSTER
+    async def test_a_log_that_cannot_be_written_decides_no_answer(
+        self, settings: dict[str, str], issuer: TokenIssuer, http: aiohttp.ClientSession
+    ) -> None:
+        async with serving(settings, issuer, http) as served:
+            await until(served.is_ready)
+            editor = served.editor
+            served.process.stop_reading_its_log()
+            assert (await editor.create(body(), "some-segment")).status == 200
+            for _ in range(2):  # the first waits for the token's verification, the second is answered at once
+                assert (await editor.list()).json["totalCount"] == 1
+            assert (await editor.anonymous().list()).status == 401
+            _, metrics = await served.ops("/metrics")
+            assert re.search(r"^segsvc_log_failures_total [1-9]", metrics, re.MULTILINE)
+            served.process.tell(signal.SIGTERM)
+            assert await served.process.ended() == 0
+
+    @ONE_CLUSTER
     async def test_the_traceback_of_a_500_holds_neither_token_nor_body(
         self, cluster: Cluster, settings: dict[str, str], issuer: TokenIssuer, http: aiohttp.ClientSession, relay: Relay
     ) -> None:
