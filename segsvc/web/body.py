@@ -97,6 +97,11 @@ async def _read(request: BaseRequest) -> bytes:
     except TimeoutError:
         problem = Problem("body", f"must come in within {BODY_SECONDS:g} seconds")
         raise bad_parameters([problem], status=408) from None
+    except asyncio.CancelledError as error:
+        if content.exception() is not error:  # then it is the task that ends
+            raise
+        # aiohttp has a body that takes longer than a stop may fail so; there is time to say why
+        raise unavailable("The service is stopping.", None) from None
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
         # broken chunks, or a caller who left: then the answer is for the log alone
         raise _bad("could not be read to its end") from None
