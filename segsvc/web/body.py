@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import orjson
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest
 
@@ -22,8 +22,17 @@ SMALL_BODY = 16 * 2**10
 MAX_DEPTH = 32
 
 
+async def heed_expectation(request: BaseRequest) -> None:
+    """Refuse what ``Expect`` may not say; a route's ``expect_handler``. Who expects a 100 has it of `json_object`.
+
+    Raises HTTPExpectationFailed.
+    """
+    if request.version == HttpVersion11 and request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
 async def json_object(request: BaseRequest) -> dict[str, Any]:
-    """Read the request's body.
+    """Read the request's body; a caller who waits to be invited to send it (RFC 9110, section 10.1.1) is only now.
 
     It must be ``application/json``, not compressed (415), at most `MAX_BODY` bytes (413), and one JSON object
     (RFC 8259) in UTF-8 without duplicate keys, NaN or infinities, nested at most `MAX_DEPTH` deep (400).
@@ -86,6 +95,7 @@ async def _read(request: BaseRequest) -> bytes:
     size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
+            await _invite(request)
             async for chunk in content.iter_any():
                 size += len(chunk)
                 _coming.size += len(chunk)
@@ -108,6 +118,12 @@ async def _read(request: BaseRequest) -> bytes:
     finally:
         _coming.size -= size
     return b"".join(chunks)
+
+
+async def _invite(request: BaseRequest) -> None:
+    if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # what counts is the answer, of which nothing has been sent
 
 
 def _too_large() -> HttpError:
