@@ -127,7 +127,7 @@ async def _read(request: BaseRequest) -> bytes:
 
 
 async def _invite(request: BaseRequest) -> None:
-    if hdrs.EXPECT in request.headers and request.version == HttpVersion11:
+    if request.headers.get(hdrs.EXPECT) and request.version == HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # what counts is the answer, of which nothing has been sent
 

@@ -138,6 +138,12 @@ class TestExpectations:
         assert answer.headers["Connection"] == "close"
 
     @ONE_CLUSTER
+    async def test_an_empty_expectation_is_none(self, service: Deployment) -> None:
+        headers = [*JSON, authorised(service), ("Expect", ""), ("Content-Length", "2")]
+        answer = await raw(service.url, request_bytes("POST", "/segments", headers, b"{}"))
+        assert answer.status == 400
+
+    @ONE_CLUSTER
     async def test_a_body_that_was_invited_leaves_the_connection_open(self, service: Deployment) -> None:
         sent = json.dumps(body()).encode()
         address = urlsplit(service.url)
