@@ -33,6 +33,10 @@ CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
 """The name of who sent it, once that is known."""
 
 
+LOG_FAILURES = Counter("segsvc_log_failures", "Writes to the log that failed, and their lines with them", registry=None)
+"""The process's own, as the log is; `Metrics` shows it."""
+
+
 class Metrics:
     """Every metric of the process, in a registry of its own."""
 
@@ -41,6 +45,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self.registry.register(LOG_FAILURES)
         self.requests = Histogram(
             "segsvc_http_request_duration_seconds",
             "Requests to the API, by method, route and status",
@@ -168,8 +173,7 @@ class RequestLog:
             pending, self._pending = self._pending, []
             common = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
             lines = [orjson.dumps({**line.fields(), **common}, option=_LINE) for line in pending]
-            self._stream.write(b"".join(lines).decode())
-            self._stream.flush()
+            _put(self._stream, b"".join(lines).decode())
 
 
 _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
@@ -177,6 +181,15 @@ _LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 request_log = RequestLog()
 """The process's own, as structlog's configuration is; `configure_logging` sets both up."""
 atexit.register(request_log.flush)
+
+
+def _put(stream: TextIO, text: str) -> None:
+    """Write to the log, if that can be done: no answer is to depend on it."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except (OSError, ValueError):  # nobody reads it, the disk is full; it has been closed
+        LOG_FAILURES.inc()
 
 
 class _Stream:
@@ -187,10 +200,11 @@ class _Stream:
 
     def write(self, text: str) -> int:
         request_log.flush()
-        return self._stream.write(text)
+        _put(self._stream, text)
+        return len(text)
 
     def flush(self) -> None:
-        self._stream.flush()
+        """Do nothing: what is written is flushed."""
 
 
 def configure_logging(level: str, format_: str) -> None:

@@ -22,6 +22,7 @@ _MAX_CACHED = 16384  # 10 MB at most, with reasons
 _LONGEST_FIELD = 32
 _MAX_FIELDS = 1024
 _LONGEST_QUOTED = 40
+_LONGEST_FRACTION = 400  # what is left behind as many zeros is nothing, and behind anything else does not count
 
 # unicode.IsSpace of Go; str.split() would take U+001C to U+001F as well
 _SPACE = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
@@ -215,7 +216,7 @@ def _too_long(duration: str) -> _Refused:
 def _fraction(digits: str, nanoseconds: int) -> int:
     """Return the part of a unit that the digits after a point stand for; those beyond 63 bits do not count."""
     value, scale = 0, 1.0
-    for digit in digits:
+    for digit in digits[:_LONGEST_FRACTION]:
         longer = value * 10 + int(digit)
         if longer > _INT64_LIMIT:
             break

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from segsvc.web.api import Api
+from segsvc.web.body import heed_expectation
 from segsvc.web.bounds import Keeper
 from segsvc.web.cors import Cors
 from segsvc.web.credentials import known
@@ -34,10 +35,10 @@ def create_application(api: Api) -> web.Application:
     segments = application.router.add_resource(LIST)
     segment = application.router.add_resource(ITEM)
     for resource, reader in ((segments, reads.list), (segment, reads.read)):
-        resource.add_route("GET", reader)
-        resource.add_route("HEAD", reader)
-        resource.add_route("POST", handlers.create)
-    segment.add_route("PUT", handlers.replace)
-    segment.add_route("DELETE", handlers.delete)
-    application.router.add_get("/openapi.json", handlers.describe)
+        resource.add_route("GET", reader, expect_handler=heed_expectation)
+        resource.add_route("HEAD", reader, expect_handler=heed_expectation)
+        resource.add_route("POST", handlers.create, expect_handler=heed_expectation)
+    segment.add_route("PUT", handlers.replace, expect_handler=heed_expectation)
+    segment.add_route("DELETE", handlers.delete, expect_handler=heed_expectation)
+    application.router.add_get("/openapi.json", handlers.describe, expect_handler=heed_expectation)
     return application

@@ -3,8 +3,8 @@
 import orjson
 from aiohttp import hdrs, web
 
+from segsvc.auth.principal import Principal
 from segsvc.index.entry import Entry, digest
-from segsvc.web import render
 from segsvc.web.api import PATIENCE, Api
 from segsvc.web.body import json_object
 from segsvc.web.conditional import precondition
@@ -46,7 +46,7 @@ class Handlers:
             await self._service.reach(0, patience=PATIENCE)
         ids = [given for given in (path_id, asked.id) if given is not None]
         entry = await self._service.create(principal, body, ids=ids, dry_run=asked.dry_run)
-        return await self._stored(entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
+        return await self._stored(principal, entry, base, gzip, {hdrs.LOCATION: item_url(base, entry.id)})
 
     async def replace(self, request: web.Request) -> web.StreamResponse:
         """PUT /segments/{id}."""
@@ -58,7 +58,7 @@ class Handlers:
             body = await json_object(request)
             await self._service.reach(0, patience=PATIENCE)
         entry = await self._service.replace(principal, segment_id, body, precondition=expected, dry_run=asked.dry_run)
-        return await self._stored(entry, base, gzip)
+        return await self._stored(principal, entry, base, gzip)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """DELETE /segments/{id}."""
@@ -82,9 +82,9 @@ class Handlers:
         return self._reads.addresses.base(request), accepts_gzip(request.headers)
 
     async def _stored(
-        self, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None
+        self, principal: Principal, entry: Entry, base: str, gzip: bool, extra: dict[str, str] | None = None
     ) -> web.StreamResponse:
         await self._service.catch_up(entry.version.revision)
-        answer = render.item(entry, base, gzip=gzip)
+        answer = await self._reads.stored(principal, entry, base=base, gzip=gzip)
         headers = {**answer.headers, "X-Revision": str(entry.version.revision), **(extra or {})}
         return web.Response(body=answer.body, headers=headers)

@@ -13,6 +13,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
@@ -51,6 +52,8 @@ and so are rendered pages of as long labels: callers make them up at will."""
 MAX_PATH = 1024
 MAX_RENDERED_AT_ONCE, MAX_COMPRESSED_AT_ONCE = 100, 20
 """How many segments a page may have that is rendered, or compressed too, while others wait for their answers."""
+MAX_BYTES_RENDERED_AT_ONCE, MAX_BYTES_COMPRESSED_AT_ONCE = 2**20, 64 * 2**10
+"""How many bytes they may have together, and any segment by itself: each takes about a millisecond."""
 
 _ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
 _PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
@@ -120,9 +123,10 @@ class Reads:
             return self.respond(request, page)
         if not self._service.at_hand(view, asked.query):
             view = await self._searched(principal, asked)
-        if _is_large(asked, gzip=gzip):
+        page = None if _is_large(asked, gzip=gzip) else self._page(view, asked, base=base, gzip=gzip)
+        if page is None:
             return await self._large_page(request, principal, asked, base=base, gzip=gzip)
-        return self.respond(request, self._page(view, asked, base=base, gzip=gzip))
+        return self.respond(request, page)
 
     async def read(self, request: web.Request) -> web.StreamResponse:
         """GET /segments/{id}."""
@@ -131,8 +135,19 @@ class Reads:
         base = self.addresses.base(request)
         segment_id = existing(request.match_info["id"])
         await self._service.reach(asked.min_revision, patience=PATIENCE)
-        entry = self._service.read(principal, segment_id)
-        return self.respond(request, self._item(entry, asked, base=base, gzip=accepts_gzip(request.headers)))
+        entry, revision = self._service.read(principal, segment_id), self._service.revision
+        gzip = accepts_gzip(request.headers)
+        item = self._item(entry, asked, base=base, gzip=gzip)
+        if item is None:
+            item = await self._large_item(principal, entry, asked, base=base, gzip=gzip)
+        return self.respond(request, item, revision=revision)
+
+    async def stored(self, principal: Principal, entry: Entry, *, base: str, gzip: bool) -> Representation:
+        """Render a segment that a caller has written."""
+        if not _is_large_item(entry, gzip=gzip, export=False):
+            return render.item(entry, base, gzip=gzip)
+        async with self._rendering.held_by(principal):
+            return await self._beside(lambda: render.item(entry, base, gzip=gzip))
 
     def prepared(self, form: Representation) -> Prepared:
         """Write an answer out, with what every read's answer carries."""
@@ -167,15 +182,37 @@ class Reads:
             if page is None:
                 stamp, selection = view.stamp, self._service.select(view, asked.query)
                 key = (view.key, asked.key, base, gzip)
+                await _digested(selection.entries)
                 digest = render.page_digest(selection)
                 page = self._unchanged(key, digest, stamp)
                 if page is None:
                     links = page_links(base, asked, selection.total)
-                    form = render.page(selection, links, base=base, gzip=False, digest=digest)
-                    if gzip:
-                        form = await asyncio.get_running_loop().run_in_executor(self._compressor, compressed, form)
+
+                    def rendered() -> Representation:
+                        plain = render.page(selection, links, base=base, gzip=False, digest=digest)
+                        return compressed(plain) if gzip else plain
+
+                    takes_long = gzip or _size(selection.entries) > MAX_BYTES_RENDERED_AT_ONCE
+                    form = await self._beside(rendered) if takes_long else rendered()
                     page = self._keep(key, asked, stamp, form)
         return self.respond(request, page, revision=revision)
+
+    async def _large_item(
+        self, principal: Principal, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool
+    ) -> Prepared:
+        """Return a segment or its export that takes long to render: in turns with large pages."""
+        async with self._rendering.held_by(principal):
+            key = (entry.id, base, gzip, asked.export)
+            item = self._items.get(key)
+            if item is None or item.entry is not entry:
+                form = await self._beside(lambda: _rendered(entry, asked, base=base, gzip=gzip))
+                item = _Item(entry, self.prepared(form))
+                self._items.put(key, item)
+        return item.answer
+
+    async def _beside(self, work: Callable[[], Representation]) -> Representation:
+        """Have something done in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._compressor, work)
 
     # --- without waiting
 
@@ -259,14 +296,22 @@ class Reads:
         page = self._pages.get((view.key, asked.key, base, gzip))
         return page.answer if page is not None and page.stamp is view.stamp else None
 
-    def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared:
-        """Return a page that has to be looked at anew, and rendered unless the one that is kept shows the same."""
+    def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+        """Return a page that has to be looked at anew, and rendered unless the one that is kept shows the same.
+
+        None where that takes long.
+        """
         selection = self._service.select(view, asked.query)
+        size = _size(selection.entries)
+        if size > MAX_BYTES_RENDERED_AT_ONCE:
+            return None
         digest = render.page_digest(selection)
         key = (view.key, asked.key, base, gzip)
         answer = self._unchanged(key, digest, view.stamp)
         if answer is not None:
             return answer
+        if gzip and size > MAX_BYTES_COMPRESSED_AT_ONCE:
+            return None
         links = page_links(base, asked, selection.total)
         form = render.page(selection, links, base=base, gzip=gzip, digest=digest)
         return self._keep(key, asked, view.stamp, form)
@@ -290,19 +335,43 @@ class Reads:
             self._pages.put(key, _Page(stamp, answer))
         return answer
 
-    def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared:
-        """Return a segment or its export, rendered unless it is kept."""
+    def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared | None:
+        """Return a segment or its export, rendered unless it is kept. None where that takes long."""
         key = (entry.id, base, gzip, asked.export)
         item = self._items.get(key)
         if item is None or item.entry is not entry:
-            form = render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
-            item = _Item(entry, self.prepared(form))
+            if _is_large_item(entry, gzip=gzip, export=asked.export):
+                return None
+            item = _Item(entry, self.prepared(_rendered(entry, asked, base=base, gzip=gzip)))
             self._items.put(key, item)
         return item.answer
 
 
 def _is_large(asked: ListRequest, *, gzip: bool) -> bool:
     return asked.query.pagesize > (MAX_COMPRESSED_AT_ONCE if gzip else MAX_RENDERED_AT_ONCE)
+
+
+def _size(entries: Sequence[Entry]) -> int:
+    return sum([len(entry.body) for entry in entries])
+
+
+def _is_large_item(entry: Entry, *, gzip: bool, export: bool) -> bool:
+    return len(entry.body) > MAX_BYTES_COMPRESSED_AT_ONCE and (gzip or export)
+
+
+def _rendered(entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Representation:
+    return render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
+
+
+async def _digested(entries: Sequence[Entry]) -> None:
+    """Have all digests made, with others served in between."""
+    size = 0
+    for entry in entries:
+        size += len(entry.body)
+        if size > MAX_BYTES_RENDERED_AT_ONCE:
+            size = 0
+            await asyncio.sleep(0)
+        _ = entry.digest
 
 
 def _give_way() -> None:

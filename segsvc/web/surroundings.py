@@ -69,6 +69,8 @@ class Surroundings:
                 except Exception as error:  # noqa: BLE001 (the edge: whatever it is, the caller gets an answer)
                     response = _error_response(request, _answer_to(error), trace)
             response.headers[TRACE_HEADER] = trace
+            if hdrs.EXPECT in request.headers and not request.content.is_eof():
+                response.force_close()  # whoever was not invited to send a body need not send it
             self._cors.allow(request.headers, response.headers)
             resource = request.match_info.route.resource
             route = resource.canonical if resource is not None else "none"

@@ -89,6 +89,11 @@ class Running:
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def stop_reading_its_log(self) -> None:
+        """Close our end of its stderr: it can write no more there."""
+        pipe = self._process._transport.get_pipe_transport(2)  # type: ignore[attr-defined]
+        pipe.close()
+
     async def ended(self) -> int:
         """Wait for its end; return the exit status."""
         async with asyncio.timeout(PATIENCE):

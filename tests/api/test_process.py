@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import tomllib
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,22 @@ def hang(host, *_, **__):
 socket.getaddrinfo = hang
 cli._loop_factory = lambda: None  # uvloop does not ask Python
 cli.process()
+"""
+
+IMPORTS_HANG = """
+import runpy, sys, threading
+from importlib.abc import MetaPathFinder
+from importlib.metadata import EntryPoint
+
+class Hang(MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "segsvc.cli":
+            print("importing", flush=True)
+            threading.Event().wait()
+
+sys.meta_path.insert(0, Hang())
+script = sys.argv[1]
+EntryPoint("segsvc", script, "console_scripts").load()() if script else runpy.run_module("segsvc", run_name="__main__")
 """
 
 
@@ -261,6 +278,32 @@ class TestServe:
         text = "".join(served.process.err)
         for hidden in (SECRET, "a-private-description", str(editor.token), "a-bad-token", "Bearer"):
             assert hidden not in text
+
+    @pytest.mark.parametrize("started", ["script", "module"])
+    async def test_a_stop_while_it_still_imports_ends_it_with_0(self, started: str) -> None:
+        project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        script = project["scripts"]["segsvc"] if started == "script" else ""
+        async with running(script, program=("-c", IMPORTS_HANG)) as process:
+            await process.line(lambda line: line == "importing\n")
+            process.tell(signal.SIGTERM)
+            assert await process.ended() == 0
+
+    @ONE_CLUSTER
+    async def test_a_log_that_cannot_be_written_decides_no_answer(
+        self, settings: dict[str, str], issuer: TokenIssuer, http: aiohttp.ClientSession
+    ) -> None:
+        async with serving(settings, issuer, http) as served:
+            await until(served.is_ready)
+            editor = served.editor
+            served.process.stop_reading_its_log()
+            assert (await editor.create(body(), "some-segment")).status == 200
+            for _ in range(2):  # the first waits for the token's verification, the second is answered at once
+                assert (await editor.list()).json["totalCount"] == 1
+            assert (await editor.anonymous().list()).status == 401
+            _, metrics = await served.ops("/metrics")
+            assert re.search(r"^segsvc_log_failures_total [1-9]", metrics, re.MULTILINE)
+            served.process.tell(signal.SIGTERM)
+            assert await served.process.ended() == 0
 
     @ONE_CLUSTER
     async def test_the_traceback_of_a_500_holds_neither_token_nor_body(

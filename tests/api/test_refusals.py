@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
+from segsvc.web.body import MAX_BODY
 from segsvc.web.surroundings import LOGGED_PARAMETERS
 from tests.api.bodies import body, unique
 from tests.api.client import raw, request_bytes
 from tests.api.test_process import ONE_CLUSTER, serving, settings
-from tests.api.waiting import until
+from tests.api.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,6 +31,7 @@ __all__ = ["settings"]
 KIB = 1024
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = ("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")
+JSON = [("Content-Type", "application/json")]
 LONG = ("X-Long", "x" * 40 * KIB)
 
 
@@ -100,7 +102,7 @@ class TestContentCodings:
 
 
 class TestExpectations:
-    """417."""
+    """100 for a body that will be read, 417 for what is not known."""
 
     @pytest.mark.parametrize("path", ["/segments", "/segments/some-segment", "/openapi.json", "/nowhere"])
     @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -111,10 +113,61 @@ class TestExpectations:
         assert answer.json["traceId"] == answer.headers["X-Trace-Id"] == TRACE
         assert answer.headers["Content-Type"].startswith("application/json")
 
-    async def test_a_client_that_expects_a_100_gets_one_before_it_sends(self, service: Deployment) -> None:
-        headers = [("Expect", "100-Continue"), ("Content-Length", "2"), ("Content-Type", "application/json")]
-        answer = await raw(service.url, request_bytes("POST", "/segments", headers))
+    @ONE_CLUSTER
+    @pytest.mark.parametrize("method", ["POST", "PUT"])
+    async def test_a_client_that_expects_a_100_gets_one_before_it_sends(self, service: Deployment, method: str) -> None:
+        answer = await raw(service.url, expecting(method, [*JSON, authorised(service), ("Content-Length", "2")]))
         assert answer.status == 100
+
+    @ONE_CLUSTER
+    @pytest.mark.parametrize("method", ["POST", "PUT"])
+    @pytest.mark.parametrize(
+        ("status", "headers", "has_token"),
+        [
+            (401, [("Content-Length", "2")], False),
+            (413, [("Content-Length", str(MAX_BODY + 1))], True),
+            (415, [("Content-Length", "2"), ("Content-Encoding", "gzip")], True),
+        ],
+    )
+    async def test_nobody_is_invited_to_send_what_is_refused(
+        self, service: Deployment, method: str, status: int, headers: list[tuple[str, str]], has_token: bool
+    ) -> None:
+        credentials = [authorised(service)] if has_token else []
+        answer = await raw(service.url, expecting(method, [*JSON, *credentials, *headers]))
+        assert answer.status == status
+        assert answer.headers["Connection"] == "close"
+
+    @ONE_CLUSTER
+    async def test_an_empty_expectation_is_none(self, service: Deployment) -> None:
+        headers = [*JSON, authorised(service), ("Expect", ""), ("Content-Length", "2")]
+        answer = await raw(service.url, request_bytes("POST", "/segments", headers, b"{}"))
+        assert answer.status == 400
+
+    @ONE_CLUSTER
+    async def test_a_body_that_was_invited_leaves_the_connection_open(self, service: Deployment) -> None:
+        sent = json.dumps(body()).encode()
+        address = urlsplit(service.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(2):
+                writer.write(expecting("POST", [*JSON, authorised(service), ("Content-Length", str(len(sent)))]))
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+                writer.write(sent)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200 ")
+                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+                await reader.readexactly(int(length.split(b":")[1]))
+        writer.close()
+        await writer.wait_closed()
+
+
+def expecting(method: str, headers: list[tuple[str, str]]) -> bytes:
+    request = request_bytes(method, f"/segments/{unique()}", [("Expect", "100-Continue"), *headers])
+    return request.replace(b"Connection: close\r\n", b"")
+
+
+def authorised(service: Deployment) -> tuple[str, str]:
+    return "Authorization", f"Bearer {service.editor.token}"
 
 
 ANONYMOUS = (

@@ -61,7 +61,7 @@ async def test_a_caller_that_sends_on_and_reads_nothing_does_not_hold_it_up(depl
                 await stack.aclose()
 
 
-async def test_a_body_that_comes_slowly_does_not_hold_it_up(deploy: Deploy) -> None:
+async def test_a_body_that_comes_slowly_does_not_hold_it_up_and_is_answered(deploy: Deploy) -> None:
     async with AsyncExitStack() as stack:
         deployment = await stack.enter_async_context(deploy(grace=SHORT))
         async with connection(deployment) as (reader, writer):
@@ -74,7 +74,9 @@ async def test_a_body_that_comes_slowly_does_not_hold_it_up(deploy: Deploy) -> N
             writer.write(b'{"metadata": ')
             async with asyncio.timeout(PROMPT):
                 await stack.aclose()
-                await reader.read()  # the connection ends, too
+                answer = await reader.read()  # the connection ends, too
+            assert answer.lstrip().startswith(b"HTTP/1.1 503 ")
+            assert b'"type":"service_unavailable"' in answer
 
 
 async def test_a_write_in_flight_outlives_its_connection_and_is_recorded(deploy: Deploy, relay: Relay) -> None:
