@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.bench import (
     alternatives,
+    bodies,
     events,
     fairness,
     filling,
@@ -38,6 +39,7 @@ GROUPS: Mapping[str, Callable[[Bench], Iterator[Result]]] = {
     "scale": scale.measure,
     "searches": searches.measure,
     "fairness": fairness.measure,
+    "bodies": bodies.measure,
     "filling": filling.measure,
     "memory": memory.measure,
     "events": events.measure,
