@@ -27,6 +27,8 @@ from segsvc.cluster.errors import (
     ClusterUnavailable,
     EventTooLarge,
     UnexpectedAnswer,
+    WatchBroken,
+    WatchStalled,
 )
 from segsvc.cluster.listing import ListDecoder, revision_of
 from segsvc.cluster.translate import error_of_answer, error_of_status, object_of, translated
@@ -95,11 +97,12 @@ async def connect(
     Raises ClusterConfigInvalid.
     """
     found = await configuration(kubeconfig, service_account=service_account)
-    # a watch holds its connection for minutes: calls must never wait for it, nor it for calls that hang
-    async with _client(found, connections=MAX_CALLS) as calls, _client(found, connections=2) as watches:
+    # a watch holds its connection for minutes: calls must never wait for it, nor what follows the cluster for calls
+    # that hang
+    async with _client(found, connections=MAX_CALLS) as calls, _client(found, connections=2) as following:
         yield SegmentApi(
             calls,
-            watches,
+            following,
             namespace=namespace,
             metrics=metrics,
             call_timeout=call_timeout,
@@ -125,13 +128,13 @@ class SegmentApi:
     """The calls. Made by `connect`.
 
     All of them raise ClusterError, and ValueError for an id that is none. ``within`` is how many seconds a call may
-    take, where that is less than usual.
+    take, where that is less than usual. Lists and watches, which follow the cluster, have connections of their own.
     """
 
     def __init__(
         self,
         calls: ApiClient,
-        watches: ApiClient,
+        following: ApiClient,
         *,
         namespace: str,
         metrics: Metrics,
@@ -143,7 +146,7 @@ class SegmentApi:
         if not is_subdomain(namespace):
             raise ValueError(f"{namespace!r} is no namespace's name")
         self._calls = calls
-        self._watches = watches
+        self._following = following
         self._collection = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
         self._metrics = metrics
         self._call_timeout = call_timeout
@@ -167,7 +170,7 @@ class SegmentApi:
         until = clock() + self._list_timeout
         with self._observed("list"), translated():
             async with asyncio.timeout(self._list_silence):
-                response = await self._send(self._calls, "GET", self._collection, query=query)
+                response = await self._send(self._following, "GET", self._collection, query=query)
                 await _raise_for_status("list", response)
             async with response:
                 while True:
@@ -180,16 +183,21 @@ class SegmentApi:
             rest = decoder.finish()
             yield ListPart(rest.items, ListEnd(rest.revision, rest.continue_token))
 
-    async def current_revision(self, *, within: float | None = None) -> int:
-        """Return a resourceVersion that is not older than any change made before this call."""
-        answer = await self._call("list", "GET", self._collection, query=[("limit", "1")], within=within)
+    async def current_revision(self, *, within: float | None = None, following: bool = False) -> int:
+        """Return a resourceVersion that is not older than any change made before this call.
+
+        ``following`` sends it the way of lists and watches, where it never waits for writes.
+        """
+        client = self._following if following else self._calls
+        answer = await self._call("list", "GET", self._collection, query=[("limit", "1")], within=within, client=client)
         return revision_of(answer.get("metadata") or {})
 
     async def watch(self, *, revision: int, timeout_seconds: int) -> AsyncGenerator[WatchEvent, None]:
         """Yield what happens after ``revision``, until the server ends the watch after about ``timeout_seconds``.
 
-        Raises Expired when the server no longer knows (``revision``), EventTooLarge, and WatchStalled when nothing
-        came for longer than the time between two bookmarks. Close it (contextlib.aclosing) when leaving it early.
+        Raises Expired when the server no longer knows (``revision``), EventTooLarge, WatchStalled when nothing came for
+        longer than the time between two bookmarks, and WatchBroken when it broke off in any other way once it was open.
+        Close it (contextlib.aclosing) when leaving it early.
         """
         query = [
             ("watch", "true"),
@@ -200,12 +208,17 @@ class SegmentApi:
         patience = aiohttp.ClientTimeout(total=timeout_seconds + WATCH_GRACE, sock_read=self._idle_timeout)
         with self._observed("watch"), translated():
             async with asyncio.timeout(self._call_timeout):
-                response = await self._send(self._watches, "GET", self._collection, query=query, patience=patience)
+                response = await self._send(self._following, "GET", self._collection, query=query, patience=patience)
                 await _raise_for_status("watch", response)
-        with translated():
-            async with response:
-                async for line in _lines(response.content.iter_any()):
-                    yield _event(object_of(line))
+        try:
+            with translated():
+                async with response:
+                    async for line in _lines(response.content.iter_any()):
+                        yield _event(object_of(line))
+        except WatchStalled:
+            raise
+        except ClusterUnavailable as error:
+            raise WatchBroken(error.reason, error.retry_after) from error
 
     async def get(self, segment_id: str, *, within: float | None = None) -> JsonObject:
         """Return a resource as it is now. Raises ResourceNotFound."""
@@ -274,12 +287,13 @@ class SegmentApi:
         query: _Query | None = None,
         body: JsonObject | None = None,
         within: float | None = None,
+        client: ApiClient | None = None,
     ) -> JsonObject:
         """Make a call and return the answer's object; see the class for ``within``."""
         seconds = self._call_timeout if within is None else min(within, self._call_timeout)
         with self._observed(verb), translated():
             async with asyncio.timeout(seconds):
-                response = await self._send(self._calls, method, path, query=query, body=body)
+                response = await self._send(client or self._calls, method, path, query=query, body=body)
                 async with response:
                     await _raise_for_status(verb, response)
                     return object_of(await response.read())

@@ -51,6 +51,10 @@ class Attempts:
             raise self._failure
         return seconds
 
+    def left(self) -> float:
+        """Return the seconds that are left of the write's time."""
+        return max(self._deadline - self._clock(), 0.0)
+
     async def failed(self, failure: ClusterError) -> None:
         """Pause after an attempt that calls for another. Raises the failure where it does not."""
         retried = isinstance(failure, Conflict) or (failure.unclear and not self._dry_run)

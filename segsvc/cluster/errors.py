@@ -69,6 +69,10 @@ class ClusterUnavailable(ClusterError):
         super().__init__(reason)
 
 
+class WatchBroken(ClusterUnavailable):
+    """An open watch broke off."""
+
+
 class WatchStalled(ClusterUnavailable):
     """An open watch has sent nothing for longer than a live one can be silent."""
 

@@ -6,19 +6,22 @@ next from where it got to. What else happens, in which phase, leads to:
 
 | what                                          | listing      | listed, watching                                   |
 | --------------------------------------------- | ------------ | -------------------------------------------------- |
-| unreachable, timed out, 429, 5xx, forbidden   | pause, list  | pause, watch on                                    |
+| unreachable, timed out, 429, 5xx, forbidden   | pause, list  | pause, watch on; list if it was away for long      |
 | 410: revision or continue token expired       | pause, list  | list; after a pause if no watch since the last did |
 |                                               |              | deliver                                            |
 | ended or stalled, nothing ever delivered      |              | as 410: a watch from a revision that the cluster   |
 |                                               |              | has not reached (it was restored) is silent        |
-| ended or stalled, something was delivered     |              | watch on (a stalled one: after a pause)            |
-| ended within a second                         |              | pause, watch on                                    |
+| stalled, something was delivered              |              | as unreachable, from the last event on             |
+| ended, something was delivered                |              | watch on                                           |
+| ended within a second, broken off             |              | pause, watch on                                    |
 | its revision is beyond the cluster's own      |              | list: the cluster was restored                     |
 | event too large, answer that makes no sense   | pause, list  | pause, list                                        |
 | anything unforeseen                           | pause, list  | pause, list                                        |
 
 A cluster that was restored to an earlier state gives revisions out anew: a watch from where the last one got to would
-skip all that has happened by then. So before one watch follows another, the cluster is asked for its own revision.
+skip all that has happened by then. So before one watch follows another, the cluster is asked for its own revision. It
+may have passed ours by then, and nothing tells such a cluster from one that was never restored. So one that was away
+for long enough to be restored is listed: that costs one list per replica after each outage, however short its history.
 
 Pauses grow until a watch delivers, and are never shorter than the server asks for. A list is asked for in one piece;
 while lists fail under way, the next is asked for in smaller pages. An object that holds no valid segment is hidden, one
@@ -43,6 +46,7 @@ from segsvc.cluster.errors import (
     ClusterUnavailable,
     Expired,
     UnexpectedAnswer,
+    WatchBroken,
     WatchStalled,
 )
 from segsvc.cluster.observed import Nameless, Observed, identity, observed, revision_of
@@ -58,6 +62,9 @@ WATCH_SECONDS = (300, 600)
 """How long a watch is asked to last, at random between these, so that replicas do not reconnect all at once."""
 MAX_PAUSE = 5.0
 """Seconds after which a cluster that was away is tried again at the latest: so long may its return go unnoticed."""
+AWAY_SECONDS = 2.0
+"""For how long a cluster must have been out of reach to be listed. To restore etcd, the API server has to be stopped,
+etcd's data replaced, and both started again: that takes longer."""
 SHORT_WATCH = 1.0
 BREATH = 0.003
 """Seconds of decoding after which other tasks get their turn."""
@@ -87,6 +94,10 @@ class Restored(Exception):
     """The cluster is at an earlier revision than it has been at."""
 
 
+class Away(Exception):
+    """The cluster is back after a time in which it may have been restored."""
+
+
 class Reflector:
     """Lists and watches; the store's only source of what others write."""
 
@@ -114,6 +125,8 @@ class Reflector:
         self._broken_lists = 0
         self._collector = collector
         self._alive_at = clock()
+        # since when the cluster has been out of reach, by the beginning of what it did not answer
+        self._away_since: float | None = None
         # why the next step is a list, or None when it is a watch
         self._relist: str | None = "start"
         # whether a watch has delivered anything since the last list
@@ -135,7 +148,7 @@ class Reflector:
                     await self._list(self._relist)
                     self._relist = None
                 else:
-                    await self._check_revision()
+                    await self._check_cluster()
                 await self._watch()
             except Exception as error:  # noqa: BLE001 -- an end of this loop would show readers the past for ever
                 pause = self._plan(error)
@@ -148,8 +161,8 @@ class Reflector:
             case Expired() | SilentWatch():
                 relist = "expired" if isinstance(error, Expired) else "silent_watch"
                 pause = 0.0 if self._delivered else pause
-            case Restored():
-                relist, pause = "restored", 0.0
+            case Restored() | Away():
+                relist, pause = "restored" if isinstance(error, Restored) else "away", 0.0
             case ClusterUnavailable():
                 pause = max(pause, error.retry_after or 0.0)
             case ClusterForbids() | ShortWatch():
@@ -183,6 +196,7 @@ class Reflector:
             self._store.finish(relist, revision)
         self._reported = {id_: revision for id_, revision in self._reported.items() if id_ in relist.hidden}
         self._alive_at = self._clock()
+        self._away_since = None
         self._delivered = False
         self.phase = Phase.LISTED
         self._metrics.relists.labels(reason).inc()
@@ -237,11 +251,17 @@ class Reflector:
             return entry
         return known
 
-    async def _check_revision(self) -> None:
-        """Raise Restored where a watch from the store's revision would begin in the cluster's future."""
-        current = await self._api.current_revision()
+    async def _check_cluster(self) -> None:
+        """Raise Restored where a watch would begin in the cluster's future, and Away where it perhaps would have."""
+        if self._away_since is None:
+            self._away_since = self._clock()  # unless it answers at once
+        current = await self._api.current_revision(following=True)
         if current < self._store.revision:
             raise Restored(f"the cluster is at {current}, and was at {self._store.revision}")
+        away = self._clock() - self._away_since
+        if away >= AWAY_SECONDS:
+            raise Away(f"for {away:.1f} s")
+        self._away_since = None
 
     async def _watch(self) -> None:
         """Follow one watch to its end. Raises ShortWatch and SilentWatch, and what the watch raises."""
@@ -263,9 +283,17 @@ class Reflector:
                     if self._breather.is_due():
                         await self._breather.pause()
         except WatchStalled as error:
-            if delivered:
-                raise
-            raise SilentWatch(str(error)) from error
+            if not delivered:
+                raise SilentWatch(str(error)) from error
+            self._away_since = self._alive_at
+            raise
+        except WatchBroken:
+            raise  # there until now
+        except ClusterUnavailable:
+            # one refused at once is not away yet: our own pause must not make it so, or each such watch cost a list
+            if self._clock() - started >= AWAY_SECONDS:
+                self._away_since = started
+            raise
         lasted = self._clock() - started
         if lasted < SHORT_WATCH:
             raise ShortWatch(f"ended after {lasted:.3f} s")

@@ -5,7 +5,9 @@ attempt, against the resource as the cluster has it, and the cluster refuses the
 (The API server's own GuaranteedUpdate does the same.)
 
 When the outcome of a write is unclear, because an answer never came, the resource is looked at before anything is said
-or tried again: what was sent is recognised by its content, since it names its author and its time to the millisecond.
+or tried again. What was sent is recognised: a create by its author and its time to the millisecond, which no later
+change touches; an update by its whole content, for two updates of one author may have the same time. An answer that
+makes no sense is none.
 Dry runs never touch the store. A write must not be cancelled halfway: whoever calls sees to that.
 """
 
@@ -21,6 +23,7 @@ from segsvc.cluster.attempts import LOOK_SECONDS, Attempts
 from segsvc.cluster.errors import (
     AlreadyExists,
     ClusterError,
+    ClusterForbids,
     ClusterUnavailable,
     Conflict,
     ResourceNotFound,
@@ -87,7 +90,8 @@ class SegmentWriter:
         """Hold this around the steps of a write, with the attempts at it.
 
         A lost race is the domain's matter, not the cluster's. And whether a write may have been carried out is told by
-        all attempts at it, not by the call that failed last: that may only have looked.
+        all attempts at it, not by the call that failed last: that may only have looked. If it may, that is what the
+        caller has to know, and not what else is wrong with the cluster.
         """
         attempts = Attempts(self._seconds, dry_run=dry_run, clock=self._clock, uniform=self._uniform)
         try:
@@ -98,6 +102,10 @@ class SegmentWriter:
         except ClusterUnavailable as error:
             error.unclear = attempts.unclear
             raise
+        except (ClusterForbids, UnexpectedAnswer) as error:
+            if not attempts.unclear:
+                raise
+            raise ClusterUnavailable(str(error)) from error
 
     # --- the steps
 
@@ -105,20 +113,19 @@ class SegmentWriter:
         while True:
             found = await self._look(segment.id, attempts) if attempts.unclear else None
             if found is not None:
-                if is_leaving(found) or _segment(found) != segment:
+                if is_leaving(found) or not _is_made_of(found, segment):
                     raise AlreadyExists(segment.id)
                 return self._take_in(found)
             within = attempts.to_write()
             try:
                 answer = await self._api.create(encode(segment), dry_run=dry_run, within=within)
+                return self._preview(answer) if dry_run else self._take_in(answer)
             except AlreadyExists:
                 if not attempts.unclear:
                     raise
                 await attempts.pause()  # it may be ours: look
             except ClusterError as error:
                 await attempts.failed(error)
-            else:
-                return self._preview(answer) if dry_run else self._take_in(answer)
 
     async def _update(
         self, segment_id: str, change: Callable[[Segment], Segment], attempts: Attempts, dry_run: bool
@@ -135,14 +142,13 @@ class SegmentWriter:
             resource, within = encode(changed, found), attempts.to_write()
             try:
                 answer = await self._api.replace(segment_id, resource, dry_run=dry_run, within=within)
+                return self._preview(answer) if dry_run else self._take_in(answer)
             except ResourceNotFound:
                 raise SegmentNotFound(segment_id) from None
             except ClusterError as error:
                 await attempts.failed(error)
                 if error.unclear:
                     sent.append(changed)
-            else:
-                return self._preview(answer) if dry_run else self._take_in(answer)
 
     async def _delete(
         self, segment_id: str, check: Callable[[Segment], None], attempts: Attempts, dry_run: bool
@@ -152,7 +158,7 @@ class SegmentWriter:
             found = await self._look(segment_id, attempts)
             version = identity(found)[1] if found is not None else None
             if sent is not None and (version is None or version.uid != sent.uid):
-                return await self._gone(segment_id, sent)
+                return await self._gone(segment_id, sent, attempts)
             if found is None or version is None:
                 raise SegmentNotFound(segment_id)
             if sent is not None and is_leaving(found):
@@ -161,9 +167,10 @@ class SegmentWriter:
             within = attempts.to_write()
             try:
                 answer = await self._api.delete(segment_id, version=version, dry_run=dry_run, within=within)
+                stays = _stays(answer)
             except ResourceNotFound:
                 if sent is not None:
-                    return await self._gone(segment_id, sent)
+                    return await self._gone(segment_id, sent, attempts)
                 raise SegmentNotFound(segment_id) from None
             except ClusterError as error:
                 await attempts.failed(error)
@@ -172,14 +179,12 @@ class SegmentWriter:
                 continue
             if dry_run:
                 return None
-            if answer.get("kind") != "Status" and answer.get("metadata", {}).get("finalizers"):
-                return self._hide(answer)
-            return await self._gone(segment_id, version)
+            return self._hide(answer) if stays else await self._gone(segment_id, version, attempts)
 
     async def _look(self, segment_id: str, attempts: Attempts) -> JsonObject | None:
         """Return the resource as the cluster has it, or None where it has none.
 
-        While the outcome of an attempt is unclear, an unavailable cluster is asked again until time is up.
+        While the outcome of an attempt is unclear, the cluster is asked again until it tells or time is up.
         """
         while True:
             within = attempts.to_look()
@@ -187,7 +192,7 @@ class SegmentWriter:
                 return await self._api.get(segment_id, within=within)
             except ResourceNotFound:
                 return None
-            except ClusterUnavailable:
+            except ClusterError:
                 if not attempts.unclear:
                     raise
                 await attempts.pause()
@@ -198,7 +203,7 @@ class SegmentWriter:
         found = observed(resource)
         self._store.written(found.id, found.version, found.entry)
         if found.entry is None:
-            raise UnexpectedAnswer(f"what was stored holds no segment: {found.problem}")
+            raise UnexpectedAnswer(f"what was stored holds no segment: {found.problem}", unclear=False)
         return found.entry
 
     def _preview(self, resource: JsonObject) -> Entry:
@@ -215,7 +220,7 @@ class SegmentWriter:
         self._store.written(segment_id, version, None)
         return version.revision
 
-    async def _gone(self, segment_id: str, version: Version) -> int | None:
+    async def _gone(self, segment_id: str, version: Version, attempts: Attempts) -> int | None:
         """Take in that this object is gone, and find out since when at the latest."""
         seen = self._store.gone_at(segment_id, version)
         self._store.deleted(segment_id, version)
@@ -223,7 +228,7 @@ class SegmentWriter:
             return seen
         current = None
         try:
-            current = await self._api.current_revision(within=LOOK_SECONDS)
+            current = await self._api.current_revision(within=min(LOOK_SECONDS, attempts.left()))
         except ClusterError as error:
             log.warning("revision_of_delete_unknown", id=segment_id, reason=str(error))
         # the watch's word is the better one, if it came meanwhile: what else the cluster holds moves its revision on,
@@ -237,6 +242,20 @@ def _shown(segment_id: str, resource: JsonObject) -> Segment:
     if segment is None:
         raise SegmentNotFound(segment_id)
     return segment
+
+
+def _is_made_of(resource: JsonObject, sent: Segment) -> bool:
+    """Tell whether creating this segment made this resource, whatever others have changed in it since."""
+    found = _segment(resource)
+    return found is not None and (found.created_at, found.created_by) == (sent.created_at, sent.created_by)
+
+
+def _stays(answer: JsonObject) -> bool:
+    """Tell from the answer to a delete whether the resource waits for its finalizers. Raises Nameless."""
+    if answer.get("kind") == "Status":
+        return False
+    identity(answer)
+    return bool(answer["metadata"].get("finalizers"))
 
 
 def _segment(resource: JsonObject) -> Segment | None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.api.bodies import EDITOR, body, unique
-from tests.api.clusters import revision_of
+from tests.api.clusters import DISPLAY_NAME, revision_of
 from tests.api.waiting import until
-from tests.support.faults import Lost
+from tests.support.faults import Lost, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.api.client import Answer, Client
     from tests.api.conftest import Deploy, Deployment
     from tests.support.faults import Call, Relay
@@ -263,6 +265,18 @@ class TestAnswersThatNeverCome:
         resource = await relayed.resources.get("some-segment")
         assert "segment.grnry.io/created-by" not in resource["metadata"]["annotations"]
 
+    async def test_a_create_is_recognised_when_others_have_changed_it(self, relay: Relay, relayed: Deployment) -> None:
+        async def lose(call: Call) -> None:
+            if call.is_write:
+                relay.after = None
+                await relayed.resources.annotate("some-segment", description="by someone else")
+                raise Lost
+
+        relay.after = lose
+        answer = await relayed.editor.create(body("First"), "some-segment")
+        assert (answer.status, answer.json["metadata"]["description"]) == (200, "by someone else")
+        assert answer.revision == revision_of(await relayed.resources.get("some-segment"))
+
     @pytest.mark.parametrize("with_if_match", [True, False])
     async def test_a_replace_is_recognised(self, relay: Relay, relayed: Deployment, *, with_if_match: bool) -> None:
         created = await relayed.editor.create(body("First"), "some-segment")
@@ -281,6 +295,68 @@ class TestAnswersThatNeverCome:
         answer = await relayed.editor.delete("some-segment", headers=headers)
         assert answer.status == 204
         assert await relayed.resources.names() == []
+
+
+PORTAL = b"<html>log in here</html>"
+ODD = [Refused(200, PORTAL), Refused(302, PORTAL), Refused(400), Refused(403)]
+WRITES: dict[str, Callable[[Client], Awaitable[Answer]]] = {
+    "create": lambda editor: editor.create(body("Second"), "some-segment"),
+    "replace": lambda editor: editor.replace("some-segment", body("Second")),
+    "delete": lambda editor: editor.delete("some-segment"),
+}
+
+
+@pytest.mark.parametrize("verb", WRITES)
+class TestAnswersThatMakeNoSense:
+    """Something between the service and its cluster answers in the cluster's place."""
+
+    async def write(self, deployment: Deployment, verb: str) -> None:
+        """Write, and check that it succeeded and did what it says."""
+        answer = await WRITES[verb](deployment.editor)
+        if verb == "delete":
+            assert answer.status == 204
+            assert await deployment.resources.names() == []
+            return
+        resource = await deployment.resources.get("some-segment")
+        assert (answer.status, answer.revision) == (200, revision_of(resource))
+        assert resource["metadata"]["annotations"][DISPLAY_NAME] == "Second"
+
+    async def test_the_look_after_a_lost_answer_is_taken_again(
+        self, relay: Relay, relayed: Deployment, verb: str
+    ) -> None:
+        if verb != "create":
+            await relayed.editor.create(body("First"), "some-segment")
+        odd: list[Refused] = []
+
+        async def lose(call: Call) -> None:
+            if call.is_write:
+                relay.after = None
+                odd.extend(ODD)
+                raise Lost
+
+        async def refuse(call: Call) -> None:
+            if call.is_item and odd:
+                raise odd.pop()
+
+        relay.before, relay.after = refuse, lose
+        await self.write(relayed, verb)
+        assert not odd
+
+    @pytest.mark.parametrize("stage", ["before", "after"])
+    @pytest.mark.parametrize("text", [PORTAL, b"{}"])
+    async def test_an_answer_to_a_write_that_tells_nothing_is_looked_into(
+        self, relay: Relay, relayed: Deployment, verb: str, stage: str, text: bytes
+    ) -> None:
+        if verb != "create":
+            await relayed.editor.create(body("First"), "some-segment")
+
+        async def refuse(call: Call) -> None:
+            if call.is_write:
+                setattr(relay, stage, None)
+                raise Refused(200, text)
+
+        setattr(relay, stage, refuse)
+        await self.write(relayed, verb)
 
 
 class TestCallersWhoLeave:

@@ -157,11 +157,12 @@ async def following(
     *,
     write_seconds: float = 9.0,
     write_clock: Callable[[], float] = time.monotonic,
+    backoff: Backoff | None = None,
     **options: Any,
 ) -> AsyncIterator[Follower]:
     """A reflector at work, which pauses for hundredths of a second where it would for seconds."""
     store = SegmentStore()
-    reflector = Reflector(api, store, metrics=metrics, backoff=Backoff(base=0.02, cap=0.1), **options)
+    reflector = Reflector(api, store, metrics=metrics, backoff=backoff or Backoff(base=0.02, cap=0.1), **options)
     writer = SegmentWriter(api, store, seconds=write_seconds, clock=write_clock)
     follower = Follower(api, store, reflector, writer, metrics)
     store.listen(lambda _: follower.news.set())

@@ -23,6 +23,7 @@ from segsvc.cluster.errors import (
     ResourceNotFound,
     ResourceTooLarge,
     UnexpectedAnswer,
+    WatchBroken,
     WatchStalled,
 )
 from tests.cluster.conftest import listed
@@ -204,10 +205,10 @@ async def watched(connected: Connect, *steps: Step, **options: Any) -> tuple[lis
         (stream(b'{"type":"ADDED"}\n'), UnexpectedAnswer),
         (stream(event("ERROR", status_object(410, "Expired"))), Expired),
         (stream(event("ERROR", {"kind": "Status", "code": 410})), Expired),
-        (stream(event("ERROR", {"kind": "Status", "code": 500, "message": "etcd leader changed"})), ClusterUnavailable),
+        (stream(event("ERROR", {"kind": "Status", "code": 500, "message": "etcd leader changed"})), WatchBroken),
         (stream(event("ERROR", {})), UnexpectedAnswer),
-        (stream(event("ADDED", resource("demo", 6))[:-20]), ClusterUnavailable),
-        (stream(event("ADDED", resource("demo", 6))[:-20], then="cut"), ClusterUnavailable),
+        (stream(event("ADDED", resource("demo", 6))[:-20]), WatchBroken),
+        (stream(event("ADDED", resource("demo", 6))[:-20], then="cut"), WatchBroken),
         (drop, ClusterUnavailable),
     ],
 )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from segsvc.cluster.reflector import Phase
+from segsvc.cluster.api import MAX_CALLS
+from segsvc.cluster.backoff import Backoff
+from segsvc.cluster.reflector import AWAY_SECONDS, Phase
 from tests.api.clusters import DISPLAY_NAME, Cluster, Resources, revision_of
 from tests.cluster.conftest import following, sample
 from tests.support.scripted import (
@@ -263,6 +265,120 @@ async def test_a_cluster_that_came_back_with_an_earlier_revision_is_listed_anew(
 
         assert cluster.seen("watch")[1].query["resourceVersion"] == "50"
         assert sample(metrics, "segsvc_relists_total", reason="restored") == 1
+
+
+class Time:
+    """A clock that stands still but for what is said to last, and for pauses, which last five seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def lasting(self, seconds: float, step: Step) -> Step:
+        """Have a step take so long."""
+
+        async def slowly(request: Any) -> Any:
+            self.now += seconds
+            return await step(request)
+
+        return slowly
+
+    @property
+    def backoff(self) -> Backoff:
+        def pause(_low: float, _high: float) -> float:
+            self.now += 5
+            return 0.01
+
+        return Backoff(base=0.01, cap=0.01, uniform=pause)
+
+
+ANSWERED = page(revision=150)
+REFUSED = failure(503, "ServiceUnavailable")
+BROKEN = stream(bookmark(101), then="cut")
+NEW_WATCH = stream(bookmark(160), then="hang")
+
+
+@pytest.mark.parametrize(
+    ("lasting", "watches", "checks", "is_listed"),
+    [
+        # refused twice, with a pause in between; refused once, and answered at last
+        (0, [BROKEN], [(0, REFUSED), (0, REFUSED)], True),
+        (0, [BROKEN], [(0, failure(403, "Forbidden"))], True),
+        (0, [BROKEN], [(AWAY_SECONDS, ANSWERED)], True),
+        (0, [BROKEN], [(AWAY_SECONDS / 2, ANSWERED)], False),
+        # the watch was not opened
+        (AWAY_SECONDS, [REFUSED], [], True),
+        (AWAY_SECONDS / 2, [REFUSED], [], False),
+        # it broke off however old it was, or was refused at once: our pauses alone are no outage
+        (600, [BROKEN, BROKEN], [], False),
+        (0, [REFUSED, REFUSED, BROKEN, REFUSED], [], False),
+    ],
+)
+async def test_a_cluster_that_was_away_for_long_enough_to_be_restored_is_listed(
+    connected: Connect,
+    metrics: Metrics,
+    *,
+    lasting: float,
+    watches: list[Step],
+    checks: list[tuple[float, Step]],
+    is_listed: bool,
+) -> None:
+    clock = Time()
+    script = ScriptedCluster(
+        list=[page(found("lost", 95), revision=100), page(found("demo", 40), revision=150)],
+        watch=[*(clock.lasting(lasting, watch) for watch in watches), NEW_WATCH],
+        revision=[*(clock.lasting(seconds, check) for seconds, check in checks), ANSWERED],
+    )
+    async with (
+        script as cluster,
+        connected(cluster) as api,
+        following(api, metrics, clock=clock, backoff=clock.backoff) as follower,
+    ):
+        await follower.until_revision(160)
+
+        assert (follower.store.get("demo") is not None) == is_listed
+        assert sample(metrics, "segsvc_relists_total", reason="away") == is_listed
+        assert len(cluster.seen("list")) == 1 + is_listed
+
+
+async def test_a_connection_that_was_dead_for_long_makes_for_a_new_list(connected: Connect, metrics: Metrics) -> None:
+    clock = Time()
+
+    async def die(request: Any) -> Any:
+        follower.store.listen(lambda _: setattr(clock, "now", AWAY_SECONDS))  # once the bookmark has been taken in
+        return await stream(bookmark(101), then="hang")(request)
+
+    lists = [page(found("lost", 95), revision=100), page(found("demo", 40), revision=150)]
+    script = ScriptedCluster(list=lists, watch=[die, NEW_WATCH])
+    async with (
+        script as cluster,
+        connected(cluster, idle_timeout=0.2) as api,
+        following(api, metrics, clock=clock) as follower,
+    ):
+        await follower.until_it_shows(demo="demo", lost=None)
+
+        assert sample(metrics, "segsvc_relists_total", reason="away") == 1
+
+
+async def test_calls_that_hang_hold_up_neither_list_nor_watch(connected: Connect, metrics: Metrics) -> None:
+    all_hang = asyncio.Event()
+
+    async def end(request: Any) -> Any:
+        await all_hang.wait()
+        return await stream(bookmark(6), then="cut")(request)
+
+    lists = [page(revision=5), page(found("new", 7), revision=8)]
+    script = ScriptedCluster(list=lists, watch=[end, failure(410, "Expired"), QUIET], get=[hang])
+    async with script as cluster, connected(cluster, call_timeout=30) as api, following(api, metrics) as follower:
+        calls = [asyncio.create_task(api.get("demo")) for _ in range(MAX_CALLS + 5)]
+        await cluster.count("get", MAX_CALLS)
+        all_hang.set()
+        await follower.until_it_shows(new="new")
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
 
 
 async def test_what_a_list_shows_unchanged_is_kept_and_not_held_twice(connected: Connect, metrics: Metrics) -> None:

@@ -402,6 +402,29 @@ async def test_a_write_whose_outcome_stays_unclear_says_so(connected: Connect, m
     assert asyncio.get_running_loop().time() - before < 4
 
 
+async def test_a_write_of_which_only_nonsense_is_told_stays_unclear(connected: Connect, metrics: Metrics) -> None:
+    odd = [text("<html>a portal</html>", status=200), answer([]), text("gone", status=302), failure(403, "Forbidden")]
+    script = ScriptedCluster(**LIVE, get=[answer(HELD), *odd], replace=[BUSY])
+    async with writing_to(script, connected, metrics, seconds=2.5) as follower:
+        with pytest.raises(ClusterUnavailable) as raised:
+            await follower.writer.update("demo", renamed, dry_run=False)
+
+    assert raised.value.unclear
+    assert len(script.seen("get")) > len(odd)
+
+
+@pytest.mark.parametrize("odd", [failure(403, "Forbidden"), failure(405, "MethodNotAllowed")])
+async def test_a_refusal_after_an_unclear_attempt_does_not_hide_it(
+    connected: Connect, metrics: Metrics, odd: Step
+) -> None:
+    script = ScriptedCluster(**LIVE, get=[answer(HELD)], replace=[BUSY, odd])
+    async with writing_to(script, connected, metrics) as follower:
+        with pytest.raises(ClusterUnavailable) as raised:
+            await follower.writer.update("demo", renamed, dry_run=False)
+
+    assert raised.value.unclear
+
+
 async def test_a_write_that_was_never_sent_is_not_said_to_be_unclear(connected: Connect, metrics: Metrics) -> None:
     script = ScriptedCluster(**LIVE, get=[BUSY])
     async with writing_to(script, connected, metrics) as follower:
@@ -501,6 +524,27 @@ async def test_a_delete_whose_revision_cannot_be_learned_is_no_error(connected: 
         assert await follower.writer.delete("demo", allow, dry_run=False) is None
 
         assert follower.store.get("demo") is None
+
+
+async def test_the_revision_of_a_delete_is_asked_for_within_the_writes_time(
+    connected: Connect, metrics: Metrics
+) -> None:
+    now = 0.0
+
+    async def gone_late(request: Any) -> Any:
+        nonlocal now
+        now = 8.9
+        return await NOT_FOUND(request)
+
+    script = ScriptedCluster(**LIVE, get=[answer(HELD), gone_late], delete=[BUSY], revision=[hang])
+    async with (
+        script as cluster,
+        connected(cluster) as api,
+        following(api, metrics, write_clock=lambda: now) as follower,
+    ):
+        await follower.until_it_shows(demo="demo")
+        async with asyncio.timeout(1.5):
+            assert await follower.writer.delete("demo", allow, dry_run=False) is None
 
 
 async def test_a_delete_that_the_watch_told_of_first_needs_no_further_call(

@@ -157,6 +157,12 @@ class RealCluster:
         shutil.copytree(backup, self._dir / "etcd")
         self.start()
 
+    def empty(self) -> None:
+        """Lose all state, definitions included, and return once the API answers again."""
+        self._end_processes()
+        shutil.rmtree(self._dir / "etcd")
+        self.start()
+
     def write_kubeconfig(self, path: Path, namespace: str = "default") -> Path:
         """Write a kubeconfig for `token` and `namespace` to `path`, and return `path`."""
         cluster = {"server": self.url, "certificate-authority": str(self.ca_file)}
