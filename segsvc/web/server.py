@@ -8,6 +8,7 @@ the turn of the loop in which it came in.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -187,21 +188,23 @@ class _Server(web.Server):
         # where there are others, what they asked for is sent before anyone has a second turn
         most = ROW if callers == 1 else min(ROW, callers)
         row, done, end = [], 0, perf_counter() + ROW_SECONDS
-        while self._waiting and done < most and perf_counter() < end:
-            next_ = self._waiting.take()
-            if isinstance(next_, _Protocol):
-                answer = next_.answer()
-                done += 1
-                if answer is not None:
-                    row.append((next_, answer))
-                    done += len(answer) // _BYTES
-            elif not next_.done():
-                next_.set_result(None)
-                done += _HANDLED
-        for protocol, answer in row:
-            protocol.send(answer)
-        if self._waiting:
-            self._loop.call_soon(self._answer)
+        try:
+            while self._waiting and done < most and perf_counter() < end:
+                next_ = self._waiting.take()
+                if isinstance(next_, _Protocol):
+                    answer = next_.answer()
+                    done += 1
+                    if answer is not None:
+                        row.append((next_, answer))
+                        done += len(answer) // _BYTES
+                elif not next_.done():
+                    next_.set_result(None)
+                    done += _HANDLED
+        finally:  # whatever is the matter with one, the others wait for theirs
+            if self._waiting:
+                self._loop.call_soon(self._answer)
+            for protocol, answer in row:
+                protocol.send(answer)
 
 
 class _Protocol(web.RequestHandler):
@@ -299,7 +302,7 @@ class _Protocol(web.RequestHandler):
         try:
             answer = self._server.at_once(message, peer[0] if isinstance(peer, tuple) else peer)
         except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
-            _log.error("unexpected_error", exc_info=error)
+            self._tell(error)
             answer = None
         if answer is None:
             self._leave(message)
@@ -335,8 +338,12 @@ class _Protocol(web.RequestHandler):
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         except Exception as error:  # noqa: BLE001 (an edge: others wait for their answers)
-            _log.error("unexpected_error", exc_info=error)
+            self._tell(error)
             self.drop()
+
+    def _tell(self, error: Exception) -> None:
+        """Log a defect, in a turn of its own: writing the log may fail too, and others wait for their answers."""
+        self._loop.call_soon(partial(_log.error, "unexpected_error", exc_info=error))
 
     def data_received(self, data: bytes) -> None:
         """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""

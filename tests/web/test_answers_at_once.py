@@ -52,6 +52,39 @@ async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
         assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
 
 
+async def test_a_log_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def error(self, *_: object, **__: object) -> None:
+            raise BrokenPipeError
+
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(4)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+        monkeypatch.setattr("segsvc.web.server._log", Broken())
+        for caller, path in zip(callers, (b"hot", b"faulty", b"unsendable", b"hot"), strict=True):
+            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+        assert [await callers[number].answer() for number in (0, 1, 3)] == [b"hot", b"cccc", b"hot"]
+        assert await callers[0].ask(GET_HOT) == b"hot"
+
+
+async def test_whatever_goes_wrong_the_others_are_answered() -> None:
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(3)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+
+        def fail_once() -> None:
+            if len(served.at_once) == 2:
+                raise asyncio.CancelledError  # what no one catches
+
+        served.on_hot = fail_once
+        for caller in callers:
+            caller.writer.write(GET_HOT)
+        assert [await callers[number].answer() for number in (0, 2)] == [b"hot", b"hot"]
+        assert await callers[0].ask(GET_HOT) == b"hot"
+
+
 async def test_an_answer_that_cannot_be_sent_harms_no_other() -> None:
     async with serving() as served:
         callers = [await served.connect() for _ in range(3)]
