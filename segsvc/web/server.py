@@ -6,14 +6,14 @@ the turn of the loop in which it came in.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, hdrs, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from multidict import MultiMapping
@@ -25,16 +25,17 @@ from segsvc.web.turns import Rounds
 
 TRACE_HEADER = "X-Trace-Id"
 
-AtOnce = Callable[[RawRequestMessage, str | None], bytes | None]
-AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
-"""What of an application answers GET and HEAD without waiting for anything: message and caller's address to answer.
-
-None, or an exception, leaves the request to the application, which is where all that is wrong is told.
-"""
-
-Known = Callable[[MultiMapping[str]], str | None]
+Known = Callable[[MultiMapping[str]], Hashable | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
+
+AtOnce = Callable[[RawRequestMessage, Any, str | None], bytes | None]
+AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
+"""What of an application answers GET and HEAD without waiting for anything, to callers who are known.
+
+Takes the message, the caller that `KNOWN` told, and the caller's address. None, or an exception, leaves the request to
+the application, which is where all that is wrong is told.
+"""
 
 KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
 """What makes that which keeps an application's connections within bounds; without it, they have the defaults."""
@@ -92,12 +93,12 @@ class Runner(web.AppRunner):
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
 
-        known, guarded = self.app.get(KNOWN), _guarded(made.request_handler)
+        known, guarded = self.app.get(KNOWN, _stranger), _guarded(made.request_handler)
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             # strangers have the turns of where they are: else each token made up would get turns of its own
-            caller = known(request.headers) if known is not None else None
-            await server.turn(caller or str(request.remote))
+            caller = known(request.headers)
+            await server.turn(caller if caller is not None else request.remote)
             response = await guarded(request)
             if isinstance(request.protocol, _Protocol):
                 request.protocol.answer_size = response.content_length or 0
@@ -105,6 +106,7 @@ class Runner(web.AppRunner):
 
         server = _Server(
             handler,
+            known=known,
             at_once=self.app.get(AT_ONCE),
             keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
@@ -127,11 +129,13 @@ class _Server(web.Server):
         self,
         handler: Any,
         *,
+        known: Known,
         at_once: AtOnce | None,
         keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
+        self.known = known
         self.at_once = at_once
         self.keeper = keeper(self._loop)
         self._open: dict[_Protocol, asyncio.Transport] = {}
@@ -168,17 +172,17 @@ class _Server(web.Server):
         if not self._open and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    def hold(self, protocol: "_Protocol", caller: str) -> None:
+    def hold(self, protocol: "_Protocol", caller: Hashable) -> None:
         """Have a connection answer its request when it is the caller's turn."""
         self._put(caller, protocol)
 
-    async def turn(self, caller: str) -> None:
+    async def turn(self, caller: Hashable) -> None:
         """Wait for the caller's turn to have a request handled."""
         turn = self._loop.create_future()
         self._put(caller, turn)
         await turn
 
-    def _put(self, caller: str, waiting: "_Protocol | asyncio.Future[None]") -> None:
+    def _put(self, caller: Hashable, waiting: "_Protocol | asyncio.Future[None]") -> None:
         if not self._waiting:
             self._loop.call_soon(self._answer)
         self._waiting.put(caller, waiting)
@@ -208,12 +212,13 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_held", "_server", "answer_size")
+    __slots__ = ("_caller", "_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
+        self._caller: Hashable = None
         self.answer_size = 0
         """How long the last answer is, which may not be sent yet."""
         self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
@@ -269,7 +274,8 @@ class _Protocol(web.RequestHandler):
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
-        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow.
+        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow or
+        a stranger.
         """
         if self._held is not None:
             held, self._held = self._held, None
@@ -288,9 +294,11 @@ class _Protocol(web.RequestHandler):
             and self._waiter is not None
             and not self._waiter.done()
         ):
-            self._held = message
-            self._server.hold(self, _caller(message.headers, self.peername))
-            return []
+            caller = self._server.known(message.headers)
+            if caller is not None:
+                self._held, self._caller = message, caller
+                self._server.hold(self, caller)
+                return []
         return messages
 
     def answer(self) -> bytes | None:
@@ -300,7 +308,7 @@ class _Protocol(web.RequestHandler):
             return None
         peer = self.peername
         try:
-            answer = self._server.at_once(message, peer[0] if isinstance(peer, tuple) else peer)
+            answer = self._server.at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
         except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
             self._tell(error)
             answer = None
@@ -453,9 +461,8 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def _caller(headers: MultiMapping[str], remote: object) -> str:
-    """Return what tells callers apart before anything is known of them."""
-    return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
+def _stranger(_: MultiMapping[str]) -> None:
+    """Tell nothing of a caller."""
 
 
 def _default_keeper(loop: asyncio.AbstractEventLoop) -> Keeper:

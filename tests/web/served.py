@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiohttp.http_parser import RawRequestMessage
+    from multidict import MultiMapping
 
 PATIENCE = 10
 HOT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot"
@@ -36,7 +37,7 @@ class Served:
         self.hot = HOT
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
-        self.application[KNOWN] = lambda headers: headers.get("Authorization")
+        self.application[KNOWN] = self._known
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
         self.application.router.add_get("/faulty", self._cold)
@@ -47,7 +48,12 @@ class Served:
         self.port = 0
         self.connections: list[Connection] = []
 
-    def _at_hand(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
+    def _known(self, headers: MultiMapping[str]) -> str | None:
+        given = " ".join(headers.get("Authorization", "anyone").split())
+        return None if given.startswith("stranger") else given
+
+    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> bytes | None:
+        assert caller == self._known(message.headers)
         assert remote == "127.0.0.1"
         if message.path == "/faulty":
             raise ValueError("a defect")
