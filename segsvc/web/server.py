@@ -56,6 +56,9 @@ _BYTES = 64 * 1024
 _HANDLED = 8
 """So many requests does one count for that is left to the handlers."""
 
+PIECE = 4096
+"""So much is parsed at a time, in bytes."""
+
 _END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
 
@@ -301,6 +304,16 @@ class _Protocol(web.RequestHandler):
                 return []
         return messages
 
+    def has_enough(self, more: int) -> bool:
+        """Whether so many requests more are as many as may wait for their answers."""
+        return len(self._messages) + more >= self._max_msg_queue_size
+
+    def keep(self, messages: _Messages) -> None:
+        """Have the requests answered that came in before what cannot be read."""
+        self._release()
+        self._request_count += len(messages)
+        self._messages.extend(messages)
+
     def answer(self) -> bytes | None:
         """Return the answer to the request that is held back, or leave it to aiohttp after all."""
         message, self._held = self._held, None
@@ -403,53 +416,101 @@ class _BoundedParser:
     """aiohttp's parser, which bounds each field and their number; that alone leaves anyone 16 MiB to fill.
 
     Counts what has come in since anything came of it, be it a request or some of a body: the beginning of a head, or
-    trailers. What the connection's ``sift`` does not return of the requests is not told.
+    trailers. What came behind a body is not to be told from it, so no more than a `PIECE` is parsed at a time. What the
+    connection's ``sift`` does not return of the requests is not told.
     """
 
-    __slots__ = ("_connection", "_end", "_in_head", "_parser", "_payload", "_read", "_unread", "message_consumed")
+    __slots__ = (
+        "_connection",
+        "_end",
+        "_in_body",
+        "_in_head",
+        "_is_noted",
+        "_parser",
+        "_payload",
+        "_read",
+        "_rest",
+        "_unread",
+        "message_consumed",
+    )
 
     def __init__(self, parser: Any, connection: _Protocol) -> None:
         self._parser = parser
         self._connection = connection
-        self._in_head = False
-        self._end = b""
         self._payload: Any = EMPTY_PAYLOAD
         self._read = 0
         self._unread = 0
+        self._in_body = False
+        self._in_head = self._is_noted = False
+        self._end = b""
+        self._rest = b""
         self.message_consumed = parser.message_consumed  # asked for with each request
 
     def feed_data(self, data: bytes) -> Any:
         """Do as aiohttp's does. Raises HttpProcessingError."""
-        if self._unread > MAX_HEAD:
-            raise HeadTooLarge
-        messages, upgraded, tail = self._parser.feed_data(data)
-        if messages:
-            is_plain = not upgraded and self._unread + len(data) <= MAX_HEAD
-            self._payload = messages[-1][1]
-            self._unread, self._read = 0, self._payload.total_bytes
-            # what came behind a body is not to be told from the body; behind a head it is
-            more = bool(data) and self._payload is EMPTY_PAYLOAD and not (self._end + data[-4:]).endswith(_END_OF_HEAD)
-            self._note_head(begun=more)
-            self._end = b""
-            return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
-        read = self._payload.total_bytes
-        self._unread = 0 if read != self._read else self._unread + len(data)
-        self._read = read
-        if self._unread > MAX_HEAD:
-            if not self._payload.is_eof():
-                self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
-            raise HeadTooLarge
-        self._note_head(begun=self._unread > 0 and self._payload.is_eof())
-        self._end = (self._end + data)[-3:]
-        return messages, upgraded, tail
-
-    def _note_head(self, *, begun: bool) -> None:
-        if begun != self._in_head:
-            self._in_head = begun
-            if begun:
+        if len(data) > PIECE or self._rest:
+            fed = self._feed_pieces(self._rest + data)
+        else:
+            fed = self._feed(data, (), is_plain=True)
+        if self._in_head != self._is_noted:
+            self._is_noted = self._in_head
+            if self._in_head:
                 self._connection.head_begins()
             else:
                 self._connection.head_ends()
+        return fed
+
+    def _feed_pieces(self, data: bytes) -> Any:
+        self._rest = b""
+        taken: list[tuple[RawRequestMessage, Any]] = []
+        for begin in range(0, len(data), PIECE):
+            messages, upgraded, tail = self._feed(data[begin : begin + PIECE], taken, is_plain=not taken)
+            taken += messages
+            rest = begin + PIECE
+            if upgraded:
+                return taken, True, tail + data[rest:]
+            if self._connection.has_enough(len(taken)):
+                self._rest = data[rest:]
+                break
+        return taken, False, b""
+
+    def _feed(self, data: bytes, before: _Messages, *, is_plain: bool) -> Any:
+        """Parse no more than a piece; ``before``: the requests that came with it and have not been told yet."""
+        try:
+            if self._unread > MAX_HEAD:
+                raise HeadTooLarge
+            messages, upgraded, tail = self._parser.feed_data(data)
+            end = data[-4:]
+            self._end = end if len(end) == 4 else (self._end + end)[-4:]
+            if not messages:
+                self._count(data)
+                return messages, upgraded, tail
+        except HttpProcessingError:
+            self._connection.keep(before)
+            raise
+        is_plain = is_plain and not upgraded and self._unread + len(data) <= MAX_HEAD
+        self._payload = messages[-1][1]
+        self._unread, self._read = 0, self._payload.total_bytes
+        self._in_body = not self._payload.is_eof()
+        self._in_head = self._payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
+        return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
+
+    def _count(self, data: bytes) -> None:
+        """Count what no request came of. Raises HeadTooLarge."""
+        if self._in_body:
+            read = self._payload.total_bytes
+            self._in_body = not self._payload.is_eof()
+            self._unread = self._unread + len(data) if self._in_body and read == self._read else 0
+            self._read = read
+        elif self._in_head or data.strip(
+            b"\r\n"
+        ):  # before a head, empty lines count for nothing (RFC 9112, section 2.2)
+            self._in_head = True
+            self._unread += len(data)
+        if self._unread > MAX_HEAD:
+            if self._in_body:
+                self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
+            raise HeadTooLarge
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)

@@ -7,7 +7,17 @@ import contextlib
 
 import pytest
 
+from segsvc.web.server import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
+
+
+POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+
+
+def piece(request: bytes) -> bytes:
+    """Fill a request up to what is parsed at a time."""
+    filled = request[:-2] + b"X: \r\n\r\n"
+    return filled.replace(b"X: ", b"X: " + b"x" * (PIECE - len(filled)))
 
 
 async def test_both_kinds_take_turns_on_one_connection() -> None:
@@ -105,6 +115,38 @@ async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
         caller.writer.write(GET_HOT + GET_COLD + GET_HOT + GET_HOT)
         # /hot is answered by the application too, with the body of a cold one
         assert [await caller.answer() for _ in range(4)] == [b"cccc"] * 4
+        assert await caller.ask(GET_HOT) == b"hot"
+
+
+@pytest.mark.parametrize("requests", [[GET_HOT], [GET_COLD], [GET_COLD, GET_HOT, GET_HOT]], ids=["hot", "cold", "some"])
+async def test_what_cannot_be_read_does_not_harm_what_came_before(requests: list[bytes]) -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        # what is parsed at a time is a request each
+        caller.writer.write(b"".join(piece(request) for request in requests) + b"\x00\r\n\r\n")
+        for _ in requests:
+            assert await caller.answer() == b"cccc"
+        assert b"no well-formed HTTP" in await caller.answer()
+        assert await caller.is_ended()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [[POST_HOT, GET_HOT], [GET_HOT, GET_HOT, POST_HOT, GET_COLD], [POST_HOT, *[GET_HOT] * 100]],
+    ids=["two", "some", "many"],
+)
+async def test_requests_that_are_parsed_one_by_one_are_answered_in_their_order(asked: list[bytes]) -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        served.callers.clear()
+        names = [str(number) for number in range(len(asked))]
+        named = (request[:-2] + f"Authorization: {name}\r\n\r\n".encode() for request, name in zip(asked, names))
+        caller.writer.write(b"".join(map(piece, named)))
+        for _ in names:
+            await caller.answer()
+        assert served.callers == names
         assert await caller.ask(GET_HOT) == b"hot"
 
 

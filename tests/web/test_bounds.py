@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tests.web.served import Served
 
 BEGUN = GET_HOT[:-2]
+POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+CHUNKS = b"POST /hot HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+END_OF_CHUNKS = b"0\r\n\r\n"
 LARGE = 8 * 2**20  # more than the kernel takes in for a caller who does not read
 
 
@@ -78,8 +81,8 @@ async def test_a_request_under_way_makes_no_room() -> None:
 
 @pytest.mark.parametrize(
     "sent",
-    [BEGUN, GET_HOT[:1], GET_HOT + BEGUN],
-    ids=["nearly-all-of-it", "a-byte", "behind-a-request"],
+    [BEGUN, GET_HOT[:1], GET_HOT + BEGUN, GET_HOT * 40 + BEGUN, POST_HOT + BEGUN + b"X: " + b"x" * 5000],
+    ids=["nearly-all-of-it", "a-byte", "behind-a-request", "behind-many", "behind-a-body"],
 )
 async def test_a_head_must_end(sent: bytes) -> None:
     async with serving(bounds=Bounds(head_seconds=0.05)) as served:
@@ -88,6 +91,34 @@ async def test_a_head_must_end(sent: bytes) -> None:
         assert await is_dropped(slow)
         assert served.dropped == ["slow_head"]
         assert await other.ask(GET_HOT) in {b"hot", b"cccc"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [[GET_HOT, b"\r\n"], [GET_HOT + b"\r\n"], [POST_HOT, b"\r\n"], [b"\r\n", GET_HOT], [CHUNKS, END_OF_CHUNKS]],
+    ids=["behind-a-request", "with-a-request", "behind-a-body", "before-a-request", "the-end-of-a-body"],
+)
+async def test_an_empty_line_is_no_head(sent: list[bytes]) -> None:
+    async with serving(bounds=Bounds(head_seconds=0.05)) as served:
+        caller, slow = await served.connect(), await served.connect()
+        for part in sent:
+            caller.writer.write(part)
+            await slow.ask(GET_COLD)  # by now it has come in
+        assert await caller.answer() in {b"hot", b"cccc"}
+        slow.writer.write(BEGUN)
+        assert await is_dropped(slow)  # when heads are looked at next
+        assert await caller.ask(GET_HOT) == b"hot"
+        assert served.dropped == ["slow_head"]
+
+
+async def test_a_head_is_bounded_behind_a_body_too() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        fields = b"".join(b"X%d: %s\r\n" % (number, b"x" * 8000) for number in range(15))
+        caller.writer.write(POST_HOT + BEGUN + fields)
+        assert await caller.answer() == b"cccc"
+        assert b"longer than" in await caller.answer()
+        assert await caller.is_ended()
 
 
 async def test_a_head_in_pieces_in_time_is_answered_and_its_connection_stays() -> None:
