@@ -40,7 +40,7 @@ class Connection(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a request, or for the rest of one's head."""
+        """Whether it waits for a request, for the rest of one's head, or for that of a body that nobody wants."""
         ...
 
     @property
@@ -83,8 +83,8 @@ class Keeper:
             idle = [each for each in everyone if each.idle]
             for longest in nsmallest(max(over, min(_AT_ONCE, len(idle) // 16)), idle, key=lambda each: each.active_at):
                 self._drop(longest, "crowded")
-            if len(idle) < over:
-                self._drop(connection, "crowded")
+            if len(idle) < over:  # later: it has not begun
+                self._loop.call_soon(self._drop, connection, "crowded")
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""

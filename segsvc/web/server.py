@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from multidict import MultiMapping
@@ -215,13 +215,14 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_caller", "_held", "_server", "answer_size")
+    __slots__ = ("_answered", "_caller", "_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
         self._caller: Hashable = None
+        self._answered: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self.answer_size = 0
         """How long the last answer is, which may not be sent yet."""
         self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
@@ -230,8 +231,9 @@ class _Protocol(web.RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a request, or for the rest of one's head."""
-        return self._held is None and self._waiter is not None and not self._waiter.done()
+        """Whether it waits for a request, for the rest of one's head, or for that of a body that nobody wants."""
+        is_waiting = self._waiter is not None and not self._waiter.done()
+        return self._held is None and (is_waiting or not self._answered.is_eof())
 
     @property
     def active_at(self) -> float:
@@ -377,6 +379,14 @@ class _Protocol(web.RequestHandler):
             self._parser.feed_data(data)  # type: ignore[union-attr]
         except HttpProcessingError:
             request.content.set_exception(web.RequestPayloadError("it cannot be read"))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer that has been made."""
+        finished = await super().finish_response(request, resp, start_time)
+        self._answered = request.content
+        return finished
 
     def handle_error(
         self,

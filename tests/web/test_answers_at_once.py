@@ -10,7 +10,6 @@ import pytest
 from segsvc.web.server import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
 
-
 POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -141,12 +140,11 @@ async def test_requests_that_are_parsed_one_by_one_are_answered_in_their_order(a
         caller = await served.connect()
         await caller.ask(GET_COLD)
         served.callers.clear()
-        names = [str(number) for number in range(len(asked))]
-        named = (request[:-2] + f"Authorization: {name}\r\n\r\n".encode() for request, name in zip(asked, names))
+        named = (request[:-2] + b"Authorization: %d\r\n\r\n" % number for number, request in enumerate(asked))
         caller.writer.write(b"".join(map(piece, named)))
-        for _ in names:
+        for _ in asked:
             await caller.answer()
-        assert served.callers == names
+        assert served.callers == [str(number) for number in range(len(asked))]
         assert await caller.ask(GET_HOT) == b"hot"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BEGUN = GET_HOT[:-2]
 POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+UNWANTED = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
 CHUNKS = b"POST /hot HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
 END_OF_CHUNKS = b"0\r\n\r\n"
 LARGE = 8 * 2**20  # more than the kernel takes in for a caller who does not read
@@ -77,6 +79,44 @@ async def test_a_request_under_way_makes_no_room() -> None:
         assert await is_dropped(other)  # there was no one idle but itself
         served.held.set()
         assert await busy.answer() == b"cccc"
+
+
+async def test_who_has_been_answered_and_sends_no_body_makes_room() -> None:
+    async with serving(bounds=Bounds(connections=2)) as served:
+        lingering = [await served.connect() for _ in range(2)]
+        for connection in lingering:
+            connection.writer.write(UNWANTED)
+            assert b"404" in await connection.answer()
+        assert await (await served.connect()).ask(GET_HOT) in {b"hot", b"cccc"}
+        assert served.dropped == ["crowded"]
+
+
+async def test_a_body_that_nobody_wants_may_come() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        caller.writer.write(UNWANTED)
+        assert b"404" in await caller.answer()
+        assert await caller.ask(b"x" * 100 + GET_COLD) == b"cccc"
+        assert await caller.ask(GET_HOT) == b"hot"
+
+
+async def test_a_newcomer_who_finds_no_room_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(bounds=Bounds(connections=1)) as served:
+        served.held.clear()
+        busy = await served.connect()
+        busy.writer.write(GET_COLD)
+
+        async def handled() -> bool:
+            return bool(served.callers)
+
+        await until(handled)
+        for _ in range(3):
+            assert await is_dropped(await served.connect())
+        served.held.set()
+        assert await busy.answer() == b"cccc"
+    gc.collect()  # what a task ended with and nobody asked for is told then
+    assert served.dropped == ["crowded"] * 3
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
