@@ -239,6 +239,26 @@ async def test_unsent_bytes_have_a_bound_over_all_connections() -> None:
         assert len(await (await served.connect()).ask(GET_COLD)) == LARGE
 
 
+async def test_who_reads_on_is_not_dropped_for_those_who_do_not() -> None:
+    async with serving(bounds=Bounds(unsent_bytes=10 * LARGE)) as served:
+        served.size = left = 6 * LARGE
+        reader = await served.connect()
+        reader.writer.write(GET_COLD)
+        await reader.reader.readuntil(b"\r\n\r\n")
+        served.size = 2 * LARGE
+        for _ in range(4):
+            await deaf(served)
+            await reader.reader.readexactly(LARGE)
+            left -= LARGE
+
+        async def dropped() -> bool:
+            return bool(served.dropped)
+
+        await until(dropped)
+        await reader.reader.readexactly(left)
+        assert set(served.dropped) == {"unsent"}
+
+
 @pytest.mark.parametrize("request_", [GET_HOT, GET_COLD], ids=["at-once", "by-a-handler"])
 async def test_the_server_stops_when_a_slow_reader_has_its_answer(request_: bytes) -> None:
     async with serving() as served:
