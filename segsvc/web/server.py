@@ -215,13 +215,14 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_answered", "_caller", "_held", "_server", "answer_size")
+    __slots__ = ("_answered", "_caller", "_closing", "_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
         self._caller: Hashable = None
+        self._closing = False
         self._answered: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self.answer_size = 0
         """How long the last answer is, which may not be sent yet."""
@@ -343,9 +344,22 @@ class _Protocol(web.RequestHandler):
             self._leave(message)
 
     def close(self) -> None:
-        """Answer no further requests, but the one that is held back."""
+        """Answer no further requests, but those that have come in; aiohttp would answer only the one under way."""
         self._release()
-        super().close()
+        self._closing = True
+        if not self._messages:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """End within twice the timeout, as aiohttp does; until the first half is over, what waits is answered."""
+        task = self._task_handler
+        if self._messages and task is not None:
+            await asyncio.wait([task], timeout=timeout)
+            if not task.done() and timeout is not None:
+                if self._current_request is not None:
+                    self._current_request._cancel(asyncio.CancelledError())  # noqa: SLF001 (as aiohttp does by then)
+                timeout /= 2
+        await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
         self._release()  # a connection with a request is not idle
@@ -369,21 +383,27 @@ class _Protocol(web.RequestHandler):
         self._loop.call_soon(partial(_log.error, "unexpected_error", exc_info=error))
 
     def data_received(self, data: bytes) -> None:
-        """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""
-        request = self._current_request
-        stopping = self._close or self._force_close
-        if not stopping or request is None or request.content.is_eof():
+        """Take in what comes; once closing, only what belongs to requests that have come in, which aiohttp would drop.
+
+        That is the rest of a body, and, where there is no new data, the requests that have been read but not parsed.
+        """
+        if not ((self._closing and data) or self._close or self._force_close):
             super().data_received(data)
             return
-        try:
-            self._parser.feed_data(data)  # type: ignore[union-attr]
-        except HttpProcessingError:
-            request.content.set_exception(web.RequestPayloadError("it cannot be read"))
+        parser: Any = self._parser
+        if parser is not None and parser.in_body:
+            body = parser.payload
+            try:
+                parser.feed_data(data)
+            except HttpProcessingError:
+                body.set_exception(web.RequestPayloadError("it cannot be read"))
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer that has been made."""
+        """Send an answer that has been made; the last one says that it is (RFC 9112, section 9.6)."""
+        if self._force_close or (self._closing and not self._messages):
+            resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         self._answered = request.content
         return finished
@@ -433,24 +453,26 @@ class _BoundedParser:
     __slots__ = (
         "_connection",
         "_end",
-        "_in_body",
         "_in_head",
         "_is_noted",
         "_parser",
-        "_payload",
         "_read",
         "_rest",
         "_unread",
+        "in_body",
         "message_consumed",
+        "payload",
     )
 
     def __init__(self, parser: Any, connection: _Protocol) -> None:
         self._parser = parser
         self._connection = connection
-        self._payload: Any = EMPTY_PAYLOAD
+        self.payload: Any = EMPTY_PAYLOAD
+        """The body of the last request."""
         self._read = 0
         self._unread = 0
-        self._in_body = False
+        self.in_body = False
+        """Whether the last request's body has not come in to its end."""
         self._in_head = self._is_noted = False
         self._end = b""
         self._rest = b""
@@ -499,18 +521,18 @@ class _BoundedParser:
             self._connection.keep(before)
             raise
         is_plain = is_plain and not upgraded and self._unread + len(data) <= MAX_HEAD
-        self._payload = messages[-1][1]
-        self._unread, self._read = 0, self._payload.total_bytes
-        self._in_body = not self._payload.is_eof()
-        self._in_head = self._payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
+        self.payload = messages[-1][1]
+        self._unread, self._read = 0, self.payload.total_bytes
+        self.in_body = not self.payload.is_eof()
+        self._in_head = self.payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
         return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
 
     def _count(self, data: bytes) -> None:
         """Count what no request came of. Raises HeadTooLarge."""
-        if self._in_body:
-            read = self._payload.total_bytes
-            self._in_body = not self._payload.is_eof()
-            self._unread = self._unread + len(data) if self._in_body and read == self._read else 0
+        if self.in_body:
+            read = self.payload.total_bytes
+            self.in_body = not self.payload.is_eof()
+            self._unread = self._unread + len(data) if self.in_body and read == self._read else 0
             self._read = read
         elif self._in_head or data.strip(
             b"\r\n"
@@ -518,8 +540,8 @@ class _BoundedParser:
             self._in_head = True
             self._unread += len(data)
         if self._unread > MAX_HEAD:
-            if self._in_body:
-                self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
+            if self.in_body:
+                self.payload.set_exception(web.RequestPayloadError("its trailers are too long"))
             raise HeadTooLarge
 
     def __getattr__(self, name: str) -> Any:

@@ -31,6 +31,7 @@ class Served:
         self.at_once: list[str] = []
         self.callers: list[str] = []  # in the order in which their requests were looked at
         self.dropped: list[str] = []  # why connections were ended
+        self.closing = asyncio.Event()  # no more requests are taken in
         self.held = asyncio.Event()
         self.held.set()
         self.size = 4
@@ -38,6 +39,7 @@ class Served:
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
         self.application[KNOWN] = self._known
+        self.application.on_shutdown.append(self._close)
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
         self.application.router.add_get("/faulty", self._cold)
@@ -66,6 +68,9 @@ class Served:
         self.on_hot()
         return self.hot
 
+    async def _close(self, _: web.Application) -> None:
+        self.closing.set()
+
     async def _cold(self, request: web.Request) -> web.Response:
         self.callers.append(request.headers.get("Authorization", ""))
         await self.held.wait()
@@ -82,11 +87,12 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.head = b""  # the last answer's
 
     async def answer(self) -> bytes:
         """Read one answer's body."""
         async with asyncio.timeout(PATIENCE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
+            head = self.head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             return await self.reader.readexactly(int(length.split(b":")[1]))
 
