@@ -57,7 +57,7 @@ _HANDLED = 8
 """So many requests does one count for that is left to the handlers."""
 
 PIECE = 4096
-"""So much is parsed at a time, in bytes."""
+"""How many bytes are parsed at a time. So many of a head that comes in with the end of a body escape its bounds."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
@@ -446,8 +446,8 @@ class _BoundedParser:
     """aiohttp's parser, which bounds each field and their number; that alone leaves anyone 16 MiB to fill.
 
     Counts what has come in since anything came of it, be it a request or some of a body: the beginning of a head, or
-    trailers. What came behind a body is not to be told from it, so no more than a `PIECE` is parsed at a time. What the
-    connection's ``sift`` does not return of the requests is not told.
+    trailers. What comes in with the end of a body is not to be told from it, so no more than a `PIECE` is parsed at a
+    time. What the connection's ``sift`` does not return of the requests is not told.
     """
 
     __slots__ = (
@@ -534,9 +534,7 @@ class _BoundedParser:
             self.in_body = not self.payload.is_eof()
             self._unread = self._unread + len(data) if self.in_body and read == self._read else 0
             self._read = read
-        elif self._in_head or data.strip(
-            b"\r\n"
-        ):  # before a head, empty lines count for nothing (RFC 9112, section 2.2)
+        elif self._in_head or data.strip(b"\r\n"):  # empty lines before a head are ignored (RFC 9112, section 2.2)
             self._in_head = True
             self._unread += len(data)
         if self._unread > MAX_HEAD:

@@ -11,6 +11,7 @@ from segsvc.web.server import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
 
 POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+UPGRADE = b"GET /hot HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 def piece(request: bytes) -> bytes:
@@ -132,8 +133,13 @@ async def test_what_cannot_be_read_does_not_harm_what_came_before(requests: list
 
 @pytest.mark.parametrize(
     "asked",
-    [[POST_HOT, GET_HOT], [GET_HOT, GET_HOT, POST_HOT, GET_COLD], [POST_HOT, *[GET_HOT] * 100]],
-    ids=["two", "some", "many"],
+    [
+        [POST_HOT, GET_HOT],
+        [GET_HOT, GET_HOT, POST_HOT, GET_COLD],
+        [POST_HOT, *[GET_HOT] * 100],
+        [GET_COLD, UPGRADE, GET_COLD, GET_HOT],
+    ],
+    ids=["two", "some", "many", "an-upgrade-that-is-declined"],
 )
 async def test_requests_that_are_parsed_one_by_one_are_answered_in_their_order(asked: list[bytes]) -> None:
     async with serving() as served:
