@@ -36,8 +36,8 @@ from segsvc.settings import Settings
 from segsvc.telemetry import Metrics
 from segsvc.web.api import Api
 from segsvc.web.application import MAX_HEADER, create_application
-from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds
-from segsvc.web.server import Runner
+from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
+from segsvc.web.server import KEEPER, Runner
 
 GRACE = 5.0
 """How long requests in flight have to come in when the process is told to stop, in seconds.
@@ -51,6 +51,8 @@ STOP_SECONDS = max(2 * GRACE, GRACE + WRITE_SECONDS) + 2 * OPS_GRACE
 KEY_TIMING = Timing()
 """How often the issuer's keys are fetched, and how long anyone waits for them."""
 
+OPS_CONNECTIONS = 64
+"""How many connections the ops port has at a time: its callers are few, and descriptors are the API's."""
 RESERVED_DESCRIPTORS = 256
 """How many of the process's file descriptors callers' connections leave to the cluster, the issuer and the ops port."""
 
@@ -176,9 +178,13 @@ async def run(
             bounds=replace(bounds, connections=_affordable(settings.max_connections)),
         )
         stack.push_async_callback(application.stop_tasks)
-        application.ops_url = await _listen(
-            stack, create_ops_application(application.probes(), metrics), settings, port="ops_port", grace=OPS_GRACE
+        ops = create_ops_application(application.probes(), metrics)
+        ops[KEEPER] = lambda loop: Keeper(
+            replace(bounds, connections=OPS_CONNECTIONS),
+            loop,
+            lambda reason: metrics.connections_dropped.labels(reason).inc(),
         )
+        application.ops_url = await _listen(stack, ops, settings, port="ops_port", grace=OPS_GRACE)
         stack.push_async_callback(application.drain, service)
         application.url = await _listen(stack, create_application(handlers), settings, port="port", grace=grace)
         stack.callback(application.begin_stop, grace + WRITE_SECONDS)

@@ -40,7 +40,7 @@ class Connection(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a request, or for the rest of one's head."""
+        """Whether it waits for a request, for the rest of one's head, or for that of a body that nobody wants."""
         ...
 
     @property
@@ -71,7 +71,7 @@ class Keeper:
         self._loop = loop
         self._dropped = dropped
         self._heads: dict[Connection, float] = {}  # since when; the longest first, as below
-        self._stalled: dict[Connection, tuple[float, int]] = {}  # with how much was unsent then
+        self._stalled: dict[Connection, tuple[float, int]] = {}  # with how much has been unsent since
         self._held: dict[Connection, int] = {}
         self._total_held = 0
         self._timer: TimerHandle | None = None
@@ -83,8 +83,8 @@ class Keeper:
             idle = [each for each in everyone if each.idle]
             for longest in nsmallest(max(over, min(_AT_ONCE, len(idle) // 16)), idle, key=lambda each: each.active_at):
                 self._drop(longest, "crowded")
-            if len(idle) < over:
-                self._drop(connection, "crowded")
+            if len(idle) < over:  # later: it has not begun
+                self._loop.call_soon(self._drop, connection, "crowded")
 
     def closed(self, connection: Connection) -> None:
         """Forget a connection."""
@@ -105,17 +105,41 @@ class Keeper:
 
     def stalls(self, connection: Connection) -> None:
         """Note that a caller does not read as fast as answers are sent."""
+        held = connection.held
+        while self._stalled and self._total_held + held > self._bounds.unsent_bytes:
+            self._drop(self._slowest(), "unsent")
         self._stalled[connection] = (self._loop.time(), connection.unsent)
-        held = self._held[connection] = connection.held
+        self._held[connection] = held
         self._total_held += held
+        self._loop.call_soon(self._settle, connection)
         self._check_later()
-        while self._total_held > self._bounds.unsent_bytes and len(self._held) > 1:
-            self._drop(next(iter(self._held)), "unsent")
 
     def flows(self, connection: Connection) -> None:
         """Note that a caller has caught up."""
         self._stalled.pop(connection, None)
         self._total_held -= self._held.pop(connection, 0)
+
+    def _settle(self, connection: Connection) -> None:
+        """Note how much is unsent once the kernel has taken what it takes: that is none of the caller's doing."""
+        if connection in self._stalled:
+            since, _ = self._stalled[connection]
+            self._stalled[connection] = (since, connection.unsent)
+
+    def _slowest(self) -> Connection:
+        """Return the connection whose caller has read nothing for longest."""
+        while self._moves(connection := next(iter(self._stalled))):
+            pass
+        return connection
+
+    def _moves(self, connection: Connection) -> bool:
+        """Tell whether a stalled caller has read more since this was last asked; then it comes behind the others."""
+        _, before = self._stalled[connection]
+        unsent = connection.unsent
+        if unsent == before:
+            return False
+        del self._stalled[connection]
+        self._stalled[connection] = (self._loop.time(), unsent)
+        return True
 
     def _drop(self, connection: Connection, reason: str) -> None:
         self.closed(connection)
@@ -137,11 +161,8 @@ class Keeper:
             else:  # there are earlier requests to answer: it is not the caller who is slow
                 del self._heads[connection]
                 self._heads[connection] = now
-        for connection, (since, before) in list(self._stalled.items()):
-            unsent = connection.unsent
-            if unsent != before:
-                self._stalled[connection] = (now, unsent)
-            elif now - since > self._bounds.stalled_seconds:
+        for connection, (since, _) in list(self._stalled.items()):
+            if not self._moves(connection) and now - since > self._bounds.stalled_seconds:
                 self._drop(connection, "stalled")
         if self._heads or self._stalled:
             self._check_later()

@@ -25,11 +25,10 @@ async def authenticated(headers: MultiMapping[str], verifier: Verifier) -> Princ
     return principal
 
 
-def known(headers: MultiMapping[str], verifier: Verifier) -> str | None:
-    """Return the token of a request with these headers, if it has been verified before."""
+def known(headers: MultiMapping[str], verifier: Verifier) -> Principal | None:
+    """Return who sends a request with these headers, if the token has been verified before."""
     try:
-        token = bearer_token(headers)
-        return token if verifier.cached(token) is not None else None
+        return verifier.cached(bearer_token(headers))
     except (TokenMissing, TokenInvalid):
         return None
 

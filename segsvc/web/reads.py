@@ -22,7 +22,6 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
-from segsvc.auth.errors import TokenInvalid
 from segsvc.auth.principal import Principal
 from segsvc.domain.errors import AccessDenied, InvalidParameters, SegmentNotFound
 from segsvc.index.entry import Entry
@@ -32,8 +31,7 @@ from segsvc.index.views import View
 from segsvc.service import existing
 from segsvc.web import render
 from segsvc.web.api import PATIENCE, Api
-from segsvc.web.credentials import authenticated, bearer_token
-from segsvc.web.errors import TokenMissing
+from segsvc.web.credentials import authenticated
 from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
 from segsvc.web.prepared import Common, Prepared
@@ -216,22 +214,21 @@ class Reads:
 
     # --- without waiting
 
-    def at_once(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
+    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> bytes | None:
         """Return the whole answer to a read, or None where the handlers are to give it."""
         began = perf_counter()
         headers = message.headers
         if hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
             return None
         try:
-            principal = self._api.verifier.cached(bearer_token(headers))
             base = self.addresses.known(headers)
-            if principal is None or base is None:
+            if base is None:
                 return None
             target = self._target(message)
             if not self._service.has_reached(target.asked.min_revision):
                 return None
             answer = self._at_hand(target, principal, base=base, gzip=accepts_gzip(headers))
-        except (TokenMissing, TokenInvalid, InvalidParameters, SegmentNotFound, AccessDenied):
+        except (InvalidParameters, SegmentNotFound, AccessDenied):
             return None
         if answer is None:
             return None

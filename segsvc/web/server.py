@@ -6,13 +6,14 @@ the turn of the loop in which it came in.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import structlog
-from aiohttp import EMPTY_PAYLOAD, HttpVersion11, hdrs, web
+from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from multidict import MultiMapping
@@ -24,16 +25,17 @@ from segsvc.web.turns import Rounds
 
 TRACE_HEADER = "X-Trace-Id"
 
-AtOnce = Callable[[RawRequestMessage, str | None], bytes | None]
-AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
-"""What of an application answers GET and HEAD without waiting for anything: message and caller's address to answer.
-
-None, or an exception, leaves the request to the application, which is where all that is wrong is told.
-"""
-
-Known = Callable[[MultiMapping[str]], str | None]
+Known = Callable[[MultiMapping[str]], Hashable | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
+
+AtOnce = Callable[[RawRequestMessage, Any, str | None], bytes | None]
+AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
+"""What of an application answers GET and HEAD without waiting for anything, to callers who are known.
+
+Takes the message, the caller that `KNOWN` told, and the caller's address. None, or an exception, leaves the request to
+the application, which is where all that is wrong is told.
+"""
 
 KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
 """What makes that which keeps an application's connections within bounds; without it, they have the defaults."""
@@ -53,6 +55,9 @@ _BYTES = 64 * 1024
 """So many bytes of an answer count as one more request: it takes time to send them."""
 _HANDLED = 8
 """So many requests does one count for that is left to the handlers."""
+
+PIECE = 4096
+"""How many bytes are parsed at a time. So many of a head that comes in with the end of a body escape its bounds."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
@@ -91,12 +96,12 @@ class Runner(web.AppRunner):
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
 
-        known, guarded = self.app.get(KNOWN), _guarded(made.request_handler)
+        known, guarded = self.app.get(KNOWN, _stranger), _guarded(made.request_handler)
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             # strangers have the turns of where they are: else each token made up would get turns of its own
-            caller = known(request.headers) if known is not None else None
-            await server.turn(caller or str(request.remote))
+            caller = known(request.headers)
+            await server.turn(caller if caller is not None else request.remote)
             response = await guarded(request)
             if isinstance(request.protocol, _Protocol):
                 request.protocol.answer_size = response.content_length or 0
@@ -104,6 +109,7 @@ class Runner(web.AppRunner):
 
         server = _Server(
             handler,
+            known=known,
             at_once=self.app.get(AT_ONCE),
             keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
@@ -126,11 +132,13 @@ class _Server(web.Server):
         self,
         handler: Any,
         *,
+        known: Known,
         at_once: AtOnce | None,
         keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
+        self.known = known
         self.at_once = at_once
         self.keeper = keeper(self._loop)
         self._open: dict[_Protocol, asyncio.Transport] = {}
@@ -167,17 +175,17 @@ class _Server(web.Server):
         if not self._open and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    def hold(self, protocol: "_Protocol", caller: str) -> None:
+    def hold(self, protocol: "_Protocol", caller: Hashable) -> None:
         """Have a connection answer its request when it is the caller's turn."""
         self._put(caller, protocol)
 
-    async def turn(self, caller: str) -> None:
+    async def turn(self, caller: Hashable) -> None:
         """Wait for the caller's turn to have a request handled."""
         turn = self._loop.create_future()
         self._put(caller, turn)
         await turn
 
-    def _put(self, caller: str, waiting: "_Protocol | asyncio.Future[None]") -> None:
+    def _put(self, caller: Hashable, waiting: "_Protocol | asyncio.Future[None]") -> None:
         if not self._waiting:
             self._loop.call_soon(self._answer)
         self._waiting.put(caller, waiting)
@@ -187,30 +195,35 @@ class _Server(web.Server):
         # where there are others, what they asked for is sent before anyone has a second turn
         most = ROW if callers == 1 else min(ROW, callers)
         row, done, end = [], 0, perf_counter() + ROW_SECONDS
-        while self._waiting and done < most and perf_counter() < end:
-            next_ = self._waiting.take()
-            if isinstance(next_, _Protocol):
-                answer = next_.answer()
-                done += 1
-                if answer is not None:
-                    row.append((next_, answer))
-                    done += len(answer) // _BYTES
-            elif not next_.done():
-                next_.set_result(None)
-                done += _HANDLED
-        for protocol, answer in row:
-            protocol.send(answer)
-        if self._waiting:
-            self._loop.call_soon(self._answer)
+        try:
+            while self._waiting and done < most and perf_counter() < end:
+                next_ = self._waiting.take()
+                if isinstance(next_, _Protocol):
+                    answer = next_.answer()
+                    done += 1
+                    if answer is not None:
+                        row.append((next_, answer))
+                        done += len(answer) // _BYTES
+                elif not next_.done():
+                    next_.set_result(None)
+                    done += _HANDLED
+        finally:  # whatever is the matter with one, the others wait for theirs
+            if self._waiting:
+                self._loop.call_soon(self._answer)
+            for protocol, answer in row:
+                protocol.send(answer)
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_held", "_server", "answer_size")
+    __slots__ = ("_answered", "_caller", "_closing", "_held", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: RawRequestMessage | None = None
+        self._caller: Hashable = None
+        self._closing = False
+        self._answered: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self.answer_size = 0
         """How long the last answer is, which may not be sent yet."""
         self._parser = _BoundedParser(self._parser, self)  # type: ignore[assignment]
@@ -219,8 +232,9 @@ class _Protocol(web.RequestHandler):
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a request, or for the rest of one's head."""
-        return self._held is None and self._waiter is not None and not self._waiter.done()
+        """Whether it waits for a request, for the rest of one's head, or for that of a body that nobody wants."""
+        is_waiting = self._waiter is not None and not self._waiter.done()
+        return self._held is None and (is_waiting or not self._answered.is_eof())
 
     @property
     def active_at(self) -> float:
@@ -266,7 +280,8 @@ class _Protocol(web.RequestHandler):
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
-        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow.
+        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow or
+        a stranger.
         """
         if self._held is not None:
             held, self._held = self._held, None
@@ -285,10 +300,22 @@ class _Protocol(web.RequestHandler):
             and self._waiter is not None
             and not self._waiter.done()
         ):
-            self._held = message
-            self._server.hold(self, _caller(message.headers, self.peername))
-            return []
+            caller = self._server.known(message.headers)
+            if caller is not None:
+                self._held, self._caller = message, caller
+                self._server.hold(self, caller)
+                return []
         return messages
+
+    def has_enough(self, more: int) -> bool:
+        """Whether so many requests more are as many as may wait for their answers."""
+        return len(self._messages) + more >= self._max_msg_queue_size
+
+    def keep(self, messages: _Messages) -> None:
+        """Have the requests answered that came in before what cannot be read."""
+        self._release()
+        self._request_count += len(messages)
+        self._messages.extend(messages)
 
     def answer(self) -> bytes | None:
         """Return the answer to the request that is held back, or leave it to aiohttp after all."""
@@ -297,9 +324,9 @@ class _Protocol(web.RequestHandler):
             return None
         peer = self.peername
         try:
-            answer = self._server.at_once(message, peer[0] if isinstance(peer, tuple) else peer)
+            answer = self._server.at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
         except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
-            _log.error("unexpected_error", exc_info=error)
+            self._tell(error)
             answer = None
         if answer is None:
             self._leave(message)
@@ -317,9 +344,22 @@ class _Protocol(web.RequestHandler):
             self._leave(message)
 
     def close(self) -> None:
-        """Answer no further requests, but the one that is held back."""
+        """Answer no further requests, but those that have come in; aiohttp would answer only the one under way."""
         self._release()
-        super().close()
+        self._closing = True
+        if not self._messages:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """End within twice the timeout, as aiohttp does; until the first half is over, what waits is answered."""
+        task = self._task_handler
+        if self._messages and task is not None:
+            await asyncio.wait([task], timeout=timeout)
+            if not task.done() and timeout is not None:
+                if self._current_request is not None:
+                    self._current_request._cancel(asyncio.CancelledError())  # noqa: SLF001 (as aiohttp does by then)
+                timeout /= 2
+        await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
         self._release()  # a connection with a request is not idle
@@ -335,20 +375,38 @@ class _Protocol(web.RequestHandler):
             self.transport.write(answer)
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         except Exception as error:  # noqa: BLE001 (an edge: others wait for their answers)
-            _log.error("unexpected_error", exc_info=error)
+            self._tell(error)
             self.drop()
 
+    def _tell(self, error: Exception) -> None:
+        """Log a defect, in a turn of its own: writing the log may fail too, and others wait for their answers."""
+        self._loop.call_soon(partial(_log.error, "unexpected_error", exc_info=error))
+
     def data_received(self, data: bytes) -> None:
-        """Take in what comes; while stopping, the rest of a body that is being read, which aiohttp would drop."""
-        request = self._current_request
-        stopping = self._close or self._force_close
-        if not stopping or request is None or request.content.is_eof():
+        """Take in what comes; once closing, only what belongs to requests that have come in, which aiohttp would drop.
+
+        That is the rest of a body, and, where there is no new data, the requests that have been read but not parsed.
+        """
+        if not ((self._closing and data) or self._close or self._force_close):
             super().data_received(data)
             return
-        try:
-            self._parser.feed_data(data)  # type: ignore[union-attr]
-        except HttpProcessingError:
-            request.content.set_exception(web.RequestPayloadError("it cannot be read"))
+        parser: Any = self._parser
+        if parser is not None and parser.in_body:
+            body = parser.payload
+            try:
+                parser.feed_data(data)
+            except HttpProcessingError:
+                body.set_exception(web.RequestPayloadError("it cannot be read"))
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer that has been made; the last one says that it is (RFC 9112, section 9.6)."""
+        if self._force_close or (self._closing and not self._messages):
+            resp.force_close()
+        finished = await super().finish_response(request, resp, start_time)
+        self._answered = request.content
+        return finished
 
     def handle_error(
         self,
@@ -388,53 +446,101 @@ class _BoundedParser:
     """aiohttp's parser, which bounds each field and their number; that alone leaves anyone 16 MiB to fill.
 
     Counts what has come in since anything came of it, be it a request or some of a body: the beginning of a head, or
-    trailers. What the connection's ``sift`` does not return of the requests is not told.
+    trailers. What comes in with the end of a body is not to be told from it, so no more than a `PIECE` is parsed at a
+    time. What the connection's ``sift`` does not return of the requests is not told.
     """
 
-    __slots__ = ("_connection", "_end", "_in_head", "_parser", "_payload", "_read", "_unread", "message_consumed")
+    __slots__ = (
+        "_connection",
+        "_end",
+        "_in_head",
+        "_is_noted",
+        "_parser",
+        "_read",
+        "_rest",
+        "_unread",
+        "in_body",
+        "message_consumed",
+        "payload",
+    )
 
     def __init__(self, parser: Any, connection: _Protocol) -> None:
         self._parser = parser
         self._connection = connection
-        self._in_head = False
-        self._end = b""
-        self._payload: Any = EMPTY_PAYLOAD
+        self.payload: Any = EMPTY_PAYLOAD
+        """The body of the last request."""
         self._read = 0
         self._unread = 0
+        self.in_body = False
+        """Whether the last request's body has not come in to its end."""
+        self._in_head = self._is_noted = False
+        self._end = b""
+        self._rest = b""
         self.message_consumed = parser.message_consumed  # asked for with each request
 
     def feed_data(self, data: bytes) -> Any:
         """Do as aiohttp's does. Raises HttpProcessingError."""
-        if self._unread > MAX_HEAD:
-            raise HeadTooLarge
-        messages, upgraded, tail = self._parser.feed_data(data)
-        if messages:
-            is_plain = not upgraded and self._unread + len(data) <= MAX_HEAD
-            self._payload = messages[-1][1]
-            self._unread, self._read = 0, self._payload.total_bytes
-            # what came behind a body is not to be told from the body; behind a head it is
-            more = bool(data) and self._payload is EMPTY_PAYLOAD and not (self._end + data[-4:]).endswith(_END_OF_HEAD)
-            self._note_head(begun=more)
-            self._end = b""
-            return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
-        read = self._payload.total_bytes
-        self._unread = 0 if read != self._read else self._unread + len(data)
-        self._read = read
-        if self._unread > MAX_HEAD:
-            if not self._payload.is_eof():
-                self._payload.set_exception(web.RequestPayloadError("its trailers are too long"))
-            raise HeadTooLarge
-        self._note_head(begun=self._unread > 0 and self._payload.is_eof())
-        self._end = (self._end + data)[-3:]
-        return messages, upgraded, tail
-
-    def _note_head(self, *, begun: bool) -> None:
-        if begun != self._in_head:
-            self._in_head = begun
-            if begun:
+        if len(data) > PIECE or self._rest:
+            fed = self._feed_pieces(self._rest + data)
+        else:
+            fed = self._feed(data, (), is_plain=True)
+        if self._in_head != self._is_noted:
+            self._is_noted = self._in_head
+            if self._in_head:
                 self._connection.head_begins()
             else:
                 self._connection.head_ends()
+        return fed
+
+    def _feed_pieces(self, data: bytes) -> Any:
+        self._rest = b""
+        taken: list[tuple[RawRequestMessage, Any]] = []
+        for begin in range(0, len(data), PIECE):
+            messages, upgraded, tail = self._feed(data[begin : begin + PIECE], taken, is_plain=not taken)
+            taken += messages
+            rest = begin + PIECE
+            if upgraded:
+                return taken, True, tail + data[rest:]
+            if self._connection.has_enough(len(taken)):
+                self._rest = data[rest:]
+                break
+        return taken, False, b""
+
+    def _feed(self, data: bytes, before: _Messages, *, is_plain: bool) -> Any:
+        """Parse no more than a piece; ``before``: the requests that came with it and have not been told yet."""
+        try:
+            if self._unread > MAX_HEAD:
+                raise HeadTooLarge
+            messages, upgraded, tail = self._parser.feed_data(data)
+            end = data[-4:]
+            self._end = end if len(end) == 4 else (self._end + end)[-4:]
+            if not messages:
+                self._count(data)
+                return messages, upgraded, tail
+        except HttpProcessingError:
+            self._connection.keep(before)
+            raise
+        is_plain = is_plain and not upgraded and self._unread + len(data) <= MAX_HEAD
+        self.payload = messages[-1][1]
+        self._unread, self._read = 0, self.payload.total_bytes
+        self.in_body = not self.payload.is_eof()
+        self._in_head = self.payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
+        return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
+
+    def _count(self, data: bytes) -> None:
+        """Count what no request came of. Raises HeadTooLarge."""
+        if self.in_body:
+            read = self.payload.total_bytes
+            self.in_body = not self.payload.is_eof()
+            self._unread = self._unread + len(data) if self.in_body and read == self._read else 0
+            self._read = read
+        elif self._in_head or data.strip(b"\r\n"):  # empty lines before a head are ignored (RFC 9112, section 2.2)
+            self._in_head = True
+            self._unread += len(data)
+        if self._unread > MAX_HEAD:
+            if self.in_body:
+                self.payload.set_exception(web.RequestPayloadError("its trailers are too long"))
+            raise HeadTooLarge
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._parser, name)
@@ -446,9 +552,8 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def _caller(headers: MultiMapping[str], remote: object) -> str:
-    """Return what tells callers apart before anything is known of them."""
-    return headers.get(hdrs.AUTHORIZATION) or headers.get("Authentication") or str(remote)
+def _stranger(_: MultiMapping[str]) -> None:
+    """Tell nothing of a caller."""
 
 
 def _default_keeper(loop: asyncio.AbstractEventLoop) -> Keeper:

@@ -126,6 +126,37 @@ async def test_a_body_that_is_still_coming_in_is_taken_and_answered(deploy: Depl
         assert await deployment.resources.names() == ["some-segment"]
 
 
+async def test_writes_sent_in_a_row_are_made_and_answered(deploy: Deploy, relay: Relay) -> None:
+    arrived, proceed = asyncio.Event(), asyncio.Event()
+
+    async def hold(call: Call) -> None:
+        if call.is_write:
+            arrived.set()
+            await proceed.wait()
+
+    document, names = json.dumps(body()).encode(), ["demo-a", "demo-b", "demo-c"]
+    async with AsyncExitStack() as stack:
+        deployment = await stack.enter_async_context(deploy(relay=relay, grace=10))
+        relay.before = hold
+        async with connection(deployment) as (reader, writer):
+            for name in names:
+                writer.write(
+                    b"POST /segments/%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    b"Content-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s"
+                    % (name.encode(), len(document), str(deployment.editor.token).encode(), document)
+                )
+            await arrived.wait()
+            stopping = asyncio.create_task(stack.aclose())
+            await until(lambda: refused(deployment))
+            proceed.set()
+            async with asyncio.timeout(PROMPT):
+                answers = await reader.read()  # until the connection ends
+                await stopping
+        assert answers.count(b"HTTP/1.1 200 ") == len(names)
+        assert answers.count(b"Connection: close") == 1
+        assert await deployment.resources.names() == names
+
+
 async def refused(deployment: Deployment) -> bool:
     """Tell whether the service takes no more connections."""
     host, port = deployment.url.removeprefix("http://").split(":")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from aiohttp.http_parser import RawRequestMessage
+    from multidict import MultiMapping
 
 PATIENCE = 10
 HOT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot"
@@ -30,13 +31,15 @@ class Served:
         self.at_once: list[str] = []
         self.callers: list[str] = []  # in the order in which their requests were looked at
         self.dropped: list[str] = []  # why connections were ended
+        self.closing = asyncio.Event()  # no more requests are taken in
         self.held = asyncio.Event()
         self.held.set()
         self.size = 4
         self.hot = HOT
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
-        self.application[KNOWN] = lambda headers: headers.get("Authorization")
+        self.application[KNOWN] = self._known
+        self.application.on_shutdown.append(self._close)
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
         self.application.router.add_get("/faulty", self._cold)
@@ -47,7 +50,12 @@ class Served:
         self.port = 0
         self.connections: list[Connection] = []
 
-    def _at_hand(self, message: RawRequestMessage, remote: str | None) -> bytes | None:
+    def _known(self, headers: MultiMapping[str]) -> str | None:
+        given = " ".join(headers.get("Authorization", "anyone").split())
+        return None if given.startswith("stranger") else given
+
+    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> bytes | None:
+        assert caller == self._known(message.headers)
         assert remote == "127.0.0.1"
         if message.path == "/faulty":
             raise ValueError("a defect")
@@ -59,6 +67,9 @@ class Served:
         self.callers.append(message.headers.get("Authorization", ""))
         self.on_hot()
         return self.hot
+
+    async def _close(self, _: web.Application) -> None:
+        self.closing.set()
 
     async def _cold(self, request: web.Request) -> web.Response:
         self.callers.append(request.headers.get("Authorization", ""))
@@ -76,11 +87,12 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.head = b""  # the last answer's
 
     async def answer(self) -> bytes:
         """Read one answer's body."""
         async with asyncio.timeout(PATIENCE):
-            head = await self.reader.readuntil(b"\r\n\r\n")
+            head = self.head = await self.reader.readuntil(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             return await self.reader.readexactly(int(length.split(b":")[1]))
 

@@ -7,7 +7,17 @@ import contextlib
 
 import pytest
 
+from segsvc.web.server import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
+
+POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+UPGRADE = b"GET /hot HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+def piece(request: bytes) -> bytes:
+    """Fill a request up to what is parsed at a time."""
+    filled = request[:-2] + b"X: \r\n\r\n"
+    return filled.replace(b"X: ", b"X: " + b"x" * (PIECE - len(filled)))
 
 
 async def test_both_kinds_take_turns_on_one_connection() -> None:
@@ -52,6 +62,39 @@ async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
         assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
 
 
+async def test_a_log_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def error(self, *_: object, **__: object) -> None:
+            raise BrokenPipeError
+
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(4)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+        monkeypatch.setattr("segsvc.web.server._log", Broken())
+        for caller, path in zip(callers, (b"hot", b"faulty", b"unsendable", b"hot"), strict=True):
+            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+        assert [await callers[number].answer() for number in (0, 1, 3)] == [b"hot", b"cccc", b"hot"]
+        assert await callers[0].ask(GET_HOT) == b"hot"
+
+
+async def test_whatever_goes_wrong_the_others_are_answered() -> None:
+    async with serving() as served:
+        callers = [await served.connect() for _ in range(3)]
+        for caller in callers:
+            await caller.ask(GET_COLD)
+
+        def fail_once() -> None:
+            if len(served.at_once) == 2:
+                raise asyncio.CancelledError  # what no one catches
+
+        served.on_hot = fail_once
+        for caller in callers:
+            caller.writer.write(GET_HOT)
+        assert [await callers[number].answer() for number in (0, 2)] == [b"hot", b"hot"]
+        assert await callers[0].ask(GET_HOT) == b"hot"
+
+
 async def test_an_answer_that_cannot_be_sent_harms_no_other() -> None:
     async with serving() as served:
         callers = [await served.connect() for _ in range(3)]
@@ -72,6 +115,42 @@ async def test_requests_sent_in_a_row_are_answered_in_their_order() -> None:
         caller.writer.write(GET_HOT + GET_COLD + GET_HOT + GET_HOT)
         # /hot is answered by the application too, with the body of a cold one
         assert [await caller.answer() for _ in range(4)] == [b"cccc"] * 4
+        assert await caller.ask(GET_HOT) == b"hot"
+
+
+@pytest.mark.parametrize("requests", [[GET_HOT], [GET_COLD], [GET_COLD, GET_HOT, GET_HOT]], ids=["hot", "cold", "some"])
+async def test_what_cannot_be_read_does_not_harm_what_came_before(requests: list[bytes]) -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        # what is parsed at a time is a request each
+        caller.writer.write(b"".join(piece(request) for request in requests) + b"\x00\r\n\r\n")
+        for _ in requests:
+            assert await caller.answer() == b"cccc"
+        assert b"no well-formed HTTP" in await caller.answer()
+        assert await caller.is_ended()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        [POST_HOT, GET_HOT],
+        [GET_HOT, GET_HOT, POST_HOT, GET_COLD],
+        [POST_HOT, *[GET_HOT] * 100],
+        [GET_COLD, UPGRADE, GET_COLD, GET_HOT],
+    ],
+    ids=["two", "some", "many", "an-upgrade-that-is-declined"],
+)
+async def test_requests_that_are_parsed_one_by_one_are_answered_in_their_order(asked: list[bytes]) -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        await caller.ask(GET_COLD)
+        served.callers.clear()
+        named = (request[:-2] + b"Authorization: %d\r\n\r\n" % number for number, request in enumerate(asked))
+        caller.writer.write(b"".join(map(piece, named)))
+        for _ in asked:
+            await caller.answer()
+        assert served.callers == [str(number) for number in range(len(asked))]
         assert await caller.ask(GET_HOT) == b"hot"
 
 

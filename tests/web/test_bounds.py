@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from tests.web.served import Served
 
 BEGUN = GET_HOT[:-2]
+POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+UNWANTED = b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n"
+CHUNKS = b"POST /hot HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+END_OF_CHUNKS = b"0\r\n\r\n"
 LARGE = 8 * 2**20  # more than the kernel takes in for a caller who does not read
 
 
@@ -76,10 +81,48 @@ async def test_a_request_under_way_makes_no_room() -> None:
         assert await busy.answer() == b"cccc"
 
 
+async def test_who_has_been_answered_and_sends_no_body_makes_room() -> None:
+    async with serving(bounds=Bounds(connections=2)) as served:
+        lingering = [await served.connect() for _ in range(2)]
+        for connection in lingering:
+            connection.writer.write(UNWANTED)
+            assert b"404" in await connection.answer()
+        assert await (await served.connect()).ask(GET_HOT) in {b"hot", b"cccc"}
+        assert served.dropped == ["crowded"]
+
+
+async def test_a_body_that_nobody_wants_may_come() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        caller.writer.write(UNWANTED)
+        assert b"404" in await caller.answer()
+        assert await caller.ask(b"x" * 100 + GET_COLD) == b"cccc"
+        assert await caller.ask(GET_HOT) == b"hot"
+
+
+async def test_a_newcomer_who_finds_no_room_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(bounds=Bounds(connections=1)) as served:
+        served.held.clear()
+        busy = await served.connect()
+        busy.writer.write(GET_COLD)
+
+        async def handled() -> bool:
+            return bool(served.callers)
+
+        await until(handled)
+        for _ in range(3):
+            assert await is_dropped(await served.connect())
+        served.held.set()
+        assert await busy.answer() == b"cccc"
+    gc.collect()  # what a task ended with and nobody asked for is told then
+    assert served.dropped == ["crowded"] * 3
+    assert not caplog.records
+
+
 @pytest.mark.parametrize(
     "sent",
-    [BEGUN, GET_HOT[:1], GET_HOT + BEGUN],
-    ids=["nearly-all-of-it", "a-byte", "behind-a-request"],
+    [BEGUN, GET_HOT[:1], GET_HOT + BEGUN, GET_HOT * 40 + BEGUN, POST_HOT + BEGUN + b"X: " + b"x" * 5000],
+    ids=["nearly-all-of-it", "a-byte", "behind-a-request", "behind-many", "behind-a-body"],
 )
 async def test_a_head_must_end(sent: bytes) -> None:
     async with serving(bounds=Bounds(head_seconds=0.05)) as served:
@@ -88,6 +131,34 @@ async def test_a_head_must_end(sent: bytes) -> None:
         assert await is_dropped(slow)
         assert served.dropped == ["slow_head"]
         assert await other.ask(GET_HOT) in {b"hot", b"cccc"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [[GET_HOT, b"\r\n"], [GET_HOT + b"\r\n"], [POST_HOT, b"\r\n"], [b"\r\n", GET_HOT], [CHUNKS, END_OF_CHUNKS]],
+    ids=["behind-a-request", "with-a-request", "behind-a-body", "before-a-request", "the-end-of-a-body"],
+)
+async def test_an_empty_line_is_no_head(sent: list[bytes]) -> None:
+    async with serving(bounds=Bounds(head_seconds=0.05)) as served:
+        caller, slow = await served.connect(), await served.connect()
+        for part in sent:
+            caller.writer.write(part)
+            await slow.ask(GET_COLD)  # by now it has come in
+        assert await caller.answer() in {b"hot", b"cccc"}
+        slow.writer.write(BEGUN)
+        assert await is_dropped(slow)  # when heads are looked at next
+        assert await caller.ask(GET_HOT) == b"hot"
+        assert served.dropped == ["slow_head"]
+
+
+async def test_a_head_is_bounded_behind_a_body_too() -> None:
+    async with serving() as served:
+        caller = await served.connect()
+        fields = b"".join(b"X%d: %s\r\n" % (number, b"x" * 8000) for number in range(15))
+        caller.writer.write(POST_HOT + BEGUN + fields)
+        assert await caller.answer() == b"cccc"
+        assert b"longer than" in await caller.answer()
+        assert await caller.is_ended()
 
 
 async def test_a_head_in_pieces_in_time_is_answered_and_its_connection_stays() -> None:
@@ -166,6 +237,26 @@ async def test_unsent_bytes_have_a_bound_over_all_connections() -> None:
         assert set(served.dropped) == {"unsent"}
         assert await is_dropped(stalled[0])
         assert len(await (await served.connect()).ask(GET_COLD)) == LARGE
+
+
+async def test_who_reads_on_is_not_dropped_for_those_who_do_not() -> None:
+    async with serving(bounds=Bounds(unsent_bytes=10 * LARGE)) as served:
+        served.size = left = 6 * LARGE
+        reader = await served.connect()
+        reader.writer.write(GET_COLD)
+        await reader.reader.readuntil(b"\r\n\r\n")
+        served.size = 2 * LARGE
+        for _ in range(4):
+            await deaf(served)
+            await reader.reader.readexactly(LARGE)
+            left -= LARGE
+
+        async def dropped() -> bool:
+            return bool(served.dropped)
+
+        await until(dropped)
+        await reader.reader.readexactly(left)
+        assert set(served.dropped) == {"unsent"}
 
 
 @pytest.mark.parametrize("request_", [GET_HOT, GET_COLD], ids=["at-once", "by-a-handler"])

@@ -6,15 +6,32 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from multidict import CIMultiDict
 
+from segsvc.auth.principal import Principal
+from segsvc.web.credentials import known
 from segsvc.web.server import ROW
 from segsvc.web.turns import FairLock, Rounds
 from tests.web.served import GET_COLD, PATIENCE, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.web.served import Connection, Served
 
 MANY = 5 * ROW
+
+
+class Met:
+    """A verifier that has met one caller."""
+
+    caller = Principal("Somebody", "", frozenset())
+
+    def cached(self, token: str) -> Principal | None:
+        return self.caller if token == "token" else None
+
+    async def verify(self, token: str) -> Principal:
+        raise NotImplementedError
 
 
 def asks(path: str, caller: str) -> bytes:
@@ -52,6 +69,41 @@ async def test_a_request_does_not_wait_for_all_of_a_greedy_caller(path: str) -> 
         for connection in (*greedy, other):
             await connection.answer()
     assert served.callers.index("other") <= 1
+
+
+@pytest.mark.parametrize("path", ["/hot", "/cold"], ids=["at-once", "by-handlers"])
+@pytest.mark.parametrize(
+    "named",
+    [lambda number: f"one{' ' * number}name", lambda number: f"stranger {number}"],
+    ids=["spellings", "strangers"],
+)
+async def test_no_one_has_more_turns_by_other_names(path: str, named: Callable[[int], str]) -> None:
+    async with serving() as served:
+        *greedy, other = await connected(served, MANY + 1)
+        for number, connection in enumerate(greedy):
+            connection.writer.write(asks(path, named(number + 1)))
+        other.writer.write(asks(path, "other"))
+        for connection in (*greedy, other):
+            await connection.answer()
+    assert served.callers.index("other") < ROW
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer token"},
+        {"Authorization": "bEARER   token "},
+        {"Authentication": "token"},
+        {"Authentication": "Bearer token"},
+    ],
+)
+def test_a_caller_is_the_same_however_the_token_is_sent(headers: dict[str, str]) -> None:
+    assert known(CIMultiDict(headers), Met()) is Met.caller
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": "Basic token"}])
+def test_a_stranger_is_no_caller(headers: dict[str, str]) -> None:
+    assert known(CIMultiDict(headers), Met()) is None
 
 
 async def test_a_request_that_comes_in_later_does_not_wait_for_all_of_a_greedy_caller() -> None:

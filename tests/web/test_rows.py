@@ -1,0 +1,150 @@
+"""How much is done in a turn of the event loop, without sockets: what is looked at, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
+from segsvc.web.server import _BYTES, _HANDLED, ROW, ROW_SECONDS, _Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+    from aiohttp import web
+
+SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A connection's transport: one that has always sent all, or so it says."""
+
+    def __init__(self, written: Callable[[], None]) -> None:
+        super().__init__()
+        self._written = written
+
+    def write(self, _: object) -> None:
+        self._written()
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+
+class Driven:
+    """A server, and what it did: ``looked`` at whose requests, and sent whom (``sent``) their answers."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.answer = SHORT
+        self.on_look: Callable[[], None] = lambda: None
+        self.connections: list[Any] = []
+
+        async def handle(_: web.BaseRequest) -> web.Response:
+            raise NotImplementedError
+
+        loop = asyncio.get_running_loop()
+        self.server = _Server(
+            handle,
+            known=lambda headers: headers["Authorization"],
+            at_once=self._look,
+            keeper=lambda _: Keeper(DEFAULT_BOUNDS, loop, self.done.append),
+        )
+
+    def _look(self, _message: object, caller: str, _remote: object) -> bytes:
+        self.done.append(f"looked {caller}")
+        self.on_look()
+        return self.answer
+
+    async def ask(self, *callers: str) -> None:
+        """Have requests come in, each by a connection of its own."""
+        connections = []
+        for caller in callers:
+            connection: Any = self.server()
+            connection.connection_made(Wire(lambda caller=caller: self.done.append(f"sent {caller}")))  # type: ignore[misc]
+            connections.append(connection)
+        self.connections += connections
+        await asyncio.sleep(0)  # they wait for a request now
+        for connection, caller in zip(connections, callers, strict=True):
+            connection.data_received(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {caller}\r\n\r\n".encode())
+
+    async def turn(self) -> list[str]:
+        """What is done in a turn of the loop."""
+        self.done.clear()
+        await asyncio.sleep(0)
+        return list(self.done)
+
+
+@contextmanager
+def driven() -> Iterator[Driven]:
+    made = Driven()
+    try:
+        yield made
+    finally:
+        for connection in made.connections:
+            connection.connection_lost(None)
+
+
+async def test_a_row_is_answered_at_a_time() -> None:
+    with driven() as made:
+        await made.ask(*["a"] * (ROW + 1))
+        assert await made.turn() == ["looked a"] * ROW + ["sent a"] * ROW
+        assert await made.turn() == ["looked a", "sent a"]
+
+
+async def test_nobody_has_a_second_turn_before_all_have_been_sent_their_first_answer() -> None:
+    with driven() as made:
+        await made.ask("a", "a", "a", "b")
+        assert await made.turn() == ["looked a", "looked b", "sent a", "sent b"]
+        assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
+
+
+async def test_a_large_answer_counts_for_several() -> None:
+    with driven() as made:
+        await made.ask(*["a"] * 4)
+        made.answer = SHORT + b"x" * (ROW // 2 * _BYTES)
+        assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
+
+
+async def test_what_takes_long_ends_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def take_time() -> None:
+        nonlocal now
+        now += ROW_SECONDS / 2
+
+    monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
+    with driven() as made:
+        made.on_look = take_time
+        await made.ask(*["a"] * 4)
+        assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
+
+
+async def test_a_request_left_to_the_handlers_counts_for_several() -> None:
+    with driven() as made:
+        handled = []
+
+        async def handle() -> None:
+            await made.server.turn("a")
+            handled.append("a")
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(2 * ROW):
+                tasks.create_task(handle())
+            await asyncio.sleep(0)
+            for turns in range(4):  # a task goes on in the turn after that in which it may
+                assert len(handled) <= turns * ROW // _HANDLED
+                await asyncio.sleep(0)
+        assert len(handled) == 2 * ROW
+
+
+async def test_all_of_an_answer_is_held_until_it_has_been_sent() -> None:
+    with driven() as made:
+        await made.ask("a")
+        await made.turn()
+        assert made.connections[0].unsent == 0
+        assert made.connections[0].held == len(SHORT)
