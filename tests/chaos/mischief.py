@@ -62,16 +62,15 @@ class Mischief:
         self._relay.during = tear
 
     async def freeze(self, seconds: float) -> None:
-        """Let nothing through for a while: for so long from now, whatever was to be before."""
-        self._end_freeze()
+        """Let nothing through for so long from now, whatever was to be before."""
+        self._forget_thaw()
         self._relay.flowing.clear()
-        self._thaw = asyncio.get_running_loop().call_later(seconds, self._end_freeze)
+        self._thaw = asyncio.get_running_loop().call_later(seconds, self._relay.flowing.set)
 
-    def _end_freeze(self) -> None:
+    def _forget_thaw(self) -> None:
         if self._thaw is not None:
             self._thaw.cancel()
             self._thaw = None
-        self._relay.flowing.set()
 
     async def drop(self) -> None:
         self._relay.drop()
@@ -92,7 +91,8 @@ class Mischief:
         self._faults.clear()
         self._relay.during = None
         self._relay.watching.set()
-        self._end_freeze()
+        self._forget_thaw()
+        self._relay.flowing.set()
         if self._mending is not None:
             await self._mending
 
