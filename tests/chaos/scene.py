@@ -76,6 +76,12 @@ class Scene:
         self._team = deployment.caller(TEAM, name="Tim", email="")
         self._resources = deployment.resources
         self._numbers = itertools.count()
+        self._views: dict[str, tuple[Client, dict[str, Any]]] = {
+            "by id": (self._writer, {}),
+            "the newest first": (self._writer, {"sort": "-modifiedAt"}),
+            "with a label": (self._writer, {"label": LABEL}),
+            "what the team may read": (self._team, {}),
+        }
 
     # --- callers
 
@@ -151,11 +157,12 @@ class Scene:
         return _Fate(before, by_others, deletion, stores)
 
     async def read(self, segment_id: str) -> None:
-        """Read one and all: reads go on whatever happens."""
+        """Read one and all: reads go on whatever happens, and what is kept of them has to be kept up to date."""
         assert (await self._writer.read(segment_id)).status in {200, 404}
-        page = await self._writer.list(pagesize=PAGE)
-        assert page.status == 200
-        assert int(page.headers["X-Index-Age"]) <= 60
+        for caller, query in self._views.values():
+            page = await caller.list(pagesize=PAGE, **query)
+            assert page.status == 200
+            assert int(page.headers["X-Index-Age"]) <= 60
 
     async def _write(
         self,
@@ -226,22 +233,21 @@ class Scene:
         there = [document(resource) for resource in (await self._all()).values() if is_shown(resource)]
         everything = sorted(there, key=lambda segment: str(segment["id"]))
         newest = sorted(everything, key=lambda segment: str(segment["metadata"]["modifiedAt"]), reverse=True)
-        labelled = [segment for segment in everything if LABEL in segment["labels"]]
         of_team = [segment for segment in everything if may_read({TEAM}, segment)]
+        expected = {
+            "by id": everything,
+            "the newest first": newest,
+            "with a label": [segment for segment in everything if LABEL in segment["labels"]],
+            "what the team may read": of_team,
+        }
         until = time.monotonic() + SETTLE_PATIENCE
-        await self._shows(everything, until, self._writer)
-        await self._shows(newest, until, self._writer, sort="-modifiedAt")
-        await self._shows(labelled, until, self._writer, label=LABEL)
-        await self._shows(of_team, until, self._team)
+        for view, (caller, query) in self._views.items():
+            while (shown := await _pages(caller, **query)) != expected[view]:
+                assert time.monotonic() < until, f"{view} is {shown}, and in the cluster {expected[view]}"
+                await asyncio.sleep(0.01)
         for segment in everything:
             assert content((await self._writer.read(segment["id"])).json) == segment
             assert (await self._team.read(segment["id"])).status == (200 if segment in of_team else 403)
-
-    async def _shows(self, expected: list[Shown], until: float, caller: Client, **query: Any) -> None:
-        """Fail unless a list has these segments in this order, page by page, by a time."""
-        while (shown := await _pages(caller, **query)) != expected:
-            assert time.monotonic() < until, f"{query} shows {shown}, and in the cluster is {expected}"
-            await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True)

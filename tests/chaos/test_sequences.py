@@ -46,6 +46,7 @@ looks = st.builds(
     roles=st.sampled_from(
         [
             None,
+            {"editor": [EDITOR], "viewer": [VIEWER]},
             {"editor": [EDITOR], "viewer": [VIEWER, TEAM]},
             {"editor": [TEAM, EDITOR], "viewer": [VIEWER]},
             {"editor": [TEAM], "viewer": [VIEWER]},  # the writer may only look on from here
@@ -101,6 +102,7 @@ async def begun(around: Surroundings) -> AsyncIterator[Scene]:
         scene = Scene(relay, deployment)
         for segment_id in IDS[1:]:
             await scene.create(segment_id)
+            await scene.read(segment_id)
         yield scene
 
 
