@@ -94,7 +94,7 @@ class Mischief:
         self._forget_thaw()
         self._relay.flowing.set()
         if self._mending is not None:
-            await self._mending
+            await asyncio.shield(self._mending)  # who is cancelled here leaves nothing cut
 
     async def _befall(self, where: str, call: Call) -> None:
         kind = _kind(call)
