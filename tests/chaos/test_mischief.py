@@ -8,7 +8,6 @@ from tests.api.clusters import Cluster
 from tests.chaos.mischief import Mischief
 from tests.support.faults import Relay
 
-
 NOWHERE = Cluster("none", "http://127.0.0.1:1")
 
 
