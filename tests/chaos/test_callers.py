@@ -310,6 +310,7 @@ async def test_a_process_with_few_descriptors_keeps_some_for_itself(serve: Serve
 
 
 POLLS = 20
+SLICE = 0.003  # seconds for which a busy machine may have a process wait
 
 
 class Greed:
@@ -370,5 +371,4 @@ async def test_one_who_asks_at_full_speed(service: Service, coveted: str, polled
         before = await greed.answers()
         beside = await latency(service, polled, range(2 * POLLS, 3 * POLLS))
         assert await greed.answers() > before + POLLS
-    print(f"alone {alone * 1e3:.2f} ms, beside {beside * 1e3:.2f} ms")
-    assert beside < 10 * alone
+    assert beside < 10 * alone + SLICE
