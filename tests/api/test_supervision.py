@@ -33,9 +33,6 @@ __all__ = ["settings"]
 
 TASKS: dict[str, type] = {"reflector": Reflector, "key_refresh": KeySource}
 
-# what has nothing to do with which cluster it is
-pytestmark = pytest.mark.parametrize("cluster", ["emulator"], indirect=True, scope="session")
-
 
 async def raises(_: object) -> NoReturn:
     raise ValueError("a defect")
@@ -93,6 +90,8 @@ def _file(task: asyncio.Task[object]) -> str:
     return frames[0].f_code.co_filename.partition("/devcluster/")[0] if frames else ""
 
 
+# a process takes its time to start
+@pytest.mark.parametrize("cluster", ["emulator"], indirect=True, scope="session")
 async def test_the_process_ends_with_1_and_says_why(settings: dict[str, str]) -> None:
     program = """
 from segsvc.cli import main

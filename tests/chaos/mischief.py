@@ -27,6 +27,7 @@ class Mischief:
         self._relay = relay
         self._faults: list[Fault] = []
         self._mending: asyncio.Task[None] | None = None
+        self._thaw: asyncio.TimerHandle | None = None
         self._met = 0
         self.blinded = False
         """Whether something may have been in the way of looking at what became of a write."""
@@ -61,9 +62,15 @@ class Mischief:
         self._relay.during = tear
 
     async def freeze(self, seconds: float) -> None:
-        """Let nothing through for a while."""
+        """Let nothing through for so long from now, whatever was to be before."""
+        self._forget_thaw()
         self._relay.flowing.clear()
-        asyncio.get_running_loop().call_later(seconds, self._relay.flowing.set)
+        self._thaw = asyncio.get_running_loop().call_later(seconds, self._relay.flowing.set)
+
+    def _forget_thaw(self) -> None:
+        if self._thaw is not None:
+            self._thaw.cancel()
+            self._thaw = None
 
     async def drop(self) -> None:
         self._relay.drop()
@@ -84,9 +91,10 @@ class Mischief:
         self._faults.clear()
         self._relay.during = None
         self._relay.watching.set()
+        self._forget_thaw()
         self._relay.flowing.set()
         if self._mending is not None:
-            await self._mending
+            await asyncio.shield(self._mending)  # who is cancelled here leaves nothing cut
 
     async def _befall(self, where: str, call: Call) -> None:
         kind = _kind(call)

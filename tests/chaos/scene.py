@@ -8,29 +8,63 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import time
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.api.bodies import body
-from tests.api.clusters import DISPLAY_NAME, revision_of
+from tests.api.bodies import EDITOR, VIEWER, body, with_env
+from tests.api.clusters import DISPLAY_NAME, GROUP, revision_of
 from tests.chaos.mischief import Mischief
+from tests.chaos.shown import NOBODY, content, document, is_shown, may_edit, may_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from tests.api.client import Answer
+    from tests.api.client import Answer, Client
     from tests.api.conftest import Deployment
     from tests.support.faults import Relay
 
     Resource = dict[str, Any]
+    Shown = dict[str, Any]
 
 WRITE_PATIENCE = 10.0
 """Seconds within which a write has an answer, whatever happens."""
 SETTLE_PATIENCE = 8.0
 """Seconds after the last fault within which the index equals the cluster."""
-PAGE = 3
+PAGE = 2
+"""Fewer than there may be segments."""
+
+TEAM = "team"
+WRITER = {"name": "Edda", "email": "edda@example.com"}
+WRITER_ROLES = {EDITOR, VIEWER}
+LABEL = "customers"
 
 UNCLEAR = "whether it was carried out is not known"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a segment is given besides a name; ``roles``: None where nothing is said of them."""
+
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    roles: dict[str, list[str]] | None = None
+
+    def body(self, name: str) -> dict[str, Any]:
+        said = {} if self.roles is None else {"roles": self.roles}
+        data = with_env(MARK=name)
+        return body(name, data=data, description=self.description, labels=list(self.labels), **said)
+
+    def annotations(self, name: str) -> dict[str, str]:
+        """Those that others write who write past the API."""
+        said = {} if self.roles is None else {f"{GROUP}/roles": json.dumps(self.roles)}
+        described = {f"{GROUP}/description": self.description} if self.description else {}
+        return {DISPLAY_NAME: name, f"{GROUP}/labels": json.dumps(self.labels), **described, **said}
+
+
+PLAIN = Look()
 
 
 class Scene:
@@ -38,85 +72,105 @@ class Scene:
 
     def __init__(self, relay: Relay, deployment: Deployment) -> None:
         self.mischief = Mischief(relay)
-        self._editor = deployment.editor
+        self._writer = deployment.caller(*WRITER_ROLES, **WRITER)
+        self._team = deployment.caller(TEAM, name="Tim", email="")
         self._resources = deployment.resources
         self._numbers = itertools.count()
+        self._views: dict[str, tuple[Client, dict[str, Any]]] = {
+            "by id": (self._writer, {}),
+            "the newest first": (self._writer, {"sort": "-modifiedAt"}),
+            "with a label": (self._writer, {"label": LABEL}),
+            "what the team may read": (self._team, {}),
+        }
 
     # --- callers
 
-    async def create(self, segment_id: str) -> None:
-        name = self._name()
+    async def create(self, segment_id: str, look: Look = PLAIN) -> None:
+        sent = look.body(self._name())
 
         def holds(answer: Answer, before: Resource | None, after: Resource | None) -> bool:
             match answer.status:
                 case 200:
-                    return before is None and _is(after, name, answer)
+                    return before is None and _is_stored(after, sent, answer, before)
                 case 409:
                     return before is not None and after == before
             return False
 
-        await self._write(segment_id, lambda: self._editor.create(body(name), segment_id), name, holds)
+        await self._write(segment_id, lambda: self._writer.create(sent, segment_id), holds)
 
-    async def replace(self, segment_id: str, *, with_if_match: bool) -> None:
-        name, seen = self._name(), await self._seen(segment_id, with_if_match=with_if_match)
+    async def replace(self, segment_id: str, look: Look = PLAIN, *, with_if_match: bool) -> None:
+        sent, seen = look.body(self._name()), await self._seen(segment_id, with_if_match=with_if_match)
 
         def holds(answer: Answer, before: Resource | None, after: Resource | None) -> bool:
             if answer.status == 200:
-                return _shows(before) and _matches(seen, before) and _is(after, name, answer)
+                return _may_be_changed(before, seen) and _is_stored(after, sent, answer, before)
             return _is_refused(answer, seen, before, after)
 
         headers = {"If-Match": seen.etag} if seen else {}
-        await self._write(
-            segment_id, lambda: self._editor.replace(segment_id, body(name), headers=headers), name, holds
-        )
+        await self._write(segment_id, lambda: self._writer.replace(segment_id, sent, headers=headers), holds)
 
     async def delete(self, segment_id: str, *, with_if_match: bool) -> None:
         seen = await self._seen(segment_id, with_if_match=with_if_match)
 
         def holds(answer: Answer, before: Resource | None, after: Resource | None) -> bool:
             if answer.status == 204:
-                return _shows(before) and _matches(seen, before) and after is None
+                return _may_be_changed(before, seen) and after is None
             return _is_refused(answer, seen, before, after)
 
         headers = {"If-Match": seen.etag} if seen else {}
-        await self._write(segment_id, lambda: self._editor.delete(segment_id, headers=headers), None, holds)
+        await self._write(segment_id, lambda: self._writer.delete(segment_id, headers=headers), holds)
 
     async def storm(self, ids: list[str]) -> None:
         """Write all of these at once, each by several callers and by others."""
+        before = await self._all()
         self.mischief.begin()
+        fates = await asyncio.gather(*(self._beset(segment_id, before.get(segment_id)) for segment_id in ids))
+        after = await self._all()
+        for segment_id, fate in zip(ids, fates, strict=True):
+            fate.check(after.get(segment_id))
 
-        async def others(segment_id: str) -> None:
-            if await self._found(segment_id) is None:
-                await self._resources.create(segment_id)
-            else:
-                await self._resources.annotate(segment_id, description=self._name())
+    async def _beset(self, segment_id: str, before: Resource | None) -> _Fate:
+        """Write one segment in all ways at once, and tell how that went."""
 
-        calls: list[Coroutine[Any, Any, Answer]] = []
-        for segment_id in ids:
-            calls += [self._editor.create(body(self._name()), segment_id), self._editor.delete(segment_id)]
-            calls += [self._editor.replace(segment_id, body(self._name())) for _ in range(2)]
-        meddling = asyncio.gather(*map(others, ids), return_exceptions=True)  # they may lose a race
-        answers = await asyncio.gather(*calls)
-        await meddling
-        assert {answer.status for answer in answers} <= {200, 204, 404, 409, *([503] if self.mischief.hindered else [])}
-        stored = [answer.revision for answer in answers if answer.status == 200]
-        assert len(set(stored)) == len(stored), "two writes claim one version"
+        async def others() -> Resource | None:
+            with suppress(AssertionError):  # they may lose a race
+                if await self._found(segment_id) is None:
+                    return await self._resources.create(segment_id)
+                return await self._resources.annotate(segment_id, description=self._name())
+            return None
+
+        created, replaced, again = (PLAIN.body(self._name()) for _ in range(3))
+        by_others, deletion, *stores = await asyncio.gather(
+            others(),
+            self._writer.delete(segment_id),
+            self._writer.create(created, segment_id),
+            self._writer.replace(segment_id, replaced),
+            self._writer.replace(segment_id, again),
+        )
+        may = {200, 204, 404, 409, *([503] if self.mischief.hindered else [])}
+        if is_shown(before) and not _may_be_changed(before):
+            may.add(403)
+        assert {answer.status for answer in (deletion, *stores)} <= may
+        for sent, answer in zip((created, replaced, again), stores, strict=True):
+            if answer.status == 200:
+                assert answer.json["metadata"]["displayName"] == sent["metadata"]["displayName"]
+        return _Fate(before, by_others, deletion, stores)
 
     async def read(self, segment_id: str) -> None:
-        """Read one and all: reads go on whatever happens."""
-        assert (await self._editor.read(segment_id)).status in {200, 404}
-        page = await self._editor.list(pagesize=PAGE)
-        assert page.status == 200
-        assert int(page.headers["X-Index-Age"]) <= 60
+        """Read one and all: reads go on whatever happens, and what is kept of them has to be kept up to date."""
+        assert (await self._writer.read(segment_id)).status in {200, 404}
+        for caller, query in self._views.values():
+            page = await caller.list(pagesize=PAGE, **query)
+            assert page.status == 200
+            assert int(page.headers["X-Index-Age"]) <= 60
 
     async def _write(
         self,
         segment_id: str,
         send: Callable[[], Coroutine[Any, Any, Answer]],
-        name: str | None,
         holds: Callable[[Answer, Resource | None, Resource | None], bool],
     ) -> None:
-        """Send a write and hold its answer against what it did; ``name`` is what it leaves, None for nothing."""
+        """Send a write and hold its answer against what it did."""
         before = await self._found(segment_id)
         self.mischief.begin()
         async with asyncio.timeout(WRITE_PATIENCE):
@@ -132,11 +186,11 @@ class Scene:
             return
         assert holds(answer, before, after), told
         if answer.status < 300:
-            shown = await self._editor.read(segment_id)
-            assert (shown.json["metadata"]["displayName"] if shown.status == 200 else None) == name, told
+            shown = await self._writer.read(segment_id)
+            assert (content(shown.json) if shown.status == 200 else None) == (after and document(after)), told
 
     async def _seen(self, segment_id: str, *, with_if_match: bool) -> Answer | None:
-        seen = await self._editor.read(segment_id)
+        seen = await self._writer.read(segment_id)
         return seen if with_if_match and seen.status == 200 else None
 
     def _name(self) -> str:
@@ -144,86 +198,145 @@ class Scene:
 
     # --- others
 
-    async def create_past_it(self, segment_id: str) -> None:
+    async def create_past_it(self, segment_id: str, look: Look) -> None:
         if await self._found(segment_id) is None:
-            await self._resources.create(segment_id, annotations={DISPLAY_NAME: self._name()})
+            name = self._name()
+            await self._resources.create(segment_id, annotations=look.annotations(name), spec=with_env(MARK=name))
 
-    async def change_past_it(self, segment_id: str, *, compatible: bool) -> None:
-        """Change a segment; one without a name is shown no longer."""
+    async def change_past_it(self, segment_id: str, look: Look) -> None:
+        """Change all that there is of a segment, but not who may be said to have done it."""
         if await self._found(segment_id) is not None:
-            await self._resources.annotate(segment_id, display_name=self._name() if compatible else " ")
+            name = self._name()
+            patch = {"metadata": {"annotations": look.annotations(name)}, "spec": with_env(MARK=name)}
+            await self._resources.patch(segment_id, patch)
+
+    async def spoil_past_it(self, segment_id: str) -> None:
+        """Take a segment's name: it is shown no longer."""
+        if await self._found(segment_id) is not None:
+            await self._resources.annotate(segment_id, display_name=" ")
 
     async def delete_past_it(self, segment_id: str) -> None:
         if await self._found(segment_id) is not None:
             await self._resources.delete(segment_id)
 
     async def _found(self, segment_id: str) -> Resource | None:
-        return {resource["metadata"]["name"]: resource for resource in await self._resources.all()}.get(segment_id)
+        return (await self._all()).get(segment_id)
+
+    async def _all(self) -> dict[str, Resource]:
+        return {resource["metadata"]["name"]: resource for resource in await self._resources.all()}
 
     # --- the end
 
     async def settle(self) -> None:
-        """End all faults; fail unless all reads equal the cluster soon after."""
+        """End all faults; fail unless all that callers see equals the cluster soon after."""
         await self.mischief.heal()
-        resources = [resource for resource in await self._resources.all() if _shows(resource)]
-        expected = {resource["metadata"]["name"]: _rendered(resource) for resource in resources}
+        there = [document(resource) for resource in (await self._all()).values() if is_shown(resource)]
+        everything = sorted(there, key=lambda segment: str(segment["id"]))
+        newest = sorted(everything, key=lambda segment: str(segment["metadata"]["modifiedAt"]), reverse=True)
+        of_team = [segment for segment in everything if may_read({TEAM}, segment)]
+        expected = {
+            "by id": everything,
+            "the newest first": newest,
+            "with a label": [segment for segment in everything if LABEL in segment["labels"]],
+            "what the team may read": of_team,
+        }
         until = time.monotonic() + SETTLE_PATIENCE
-        while (shown := await self._shown()) != expected:
-            assert time.monotonic() < until, f"the index holds {shown}, and the cluster {expected}"
-            await asyncio.sleep(0.01)
-        for segment_id, segment in expected.items():
-            assert _essence((await self._editor.read(segment_id)).json) == segment
-
-    async def _shown(self) -> dict[str, Any]:
-        """Everything, page by page."""
-        shown: dict[str, Any] = {}
-        total = 1
-        while len(shown) < total:
-            page = (await self._editor.list(offset=len(shown), pagesize=PAGE)).json
-            total = page["totalCount"]
-            if len(shown) < total and not page["items"]:
-                raise AssertionError(f"{total} segments are said to be there, and {len(shown)} are")
-            shown |= {item["id"]: _essence(item) for item in page["items"]}
-        return shown
+        for view, (caller, query) in self._views.items():
+            while (shown := await _pages(caller, **query)) != expected[view]:
+                assert time.monotonic() < until, f"{view} is {shown}, and in the cluster {expected[view]}"
+                await asyncio.sleep(0.01)
+        for segment in everything:
+            assert content((await self._writer.read(segment["id"])).json) == segment
+            assert (await self._team.read(segment["id"])).status == (200 if segment in of_team else 403)
 
 
-def _shows(resource: Resource | None) -> bool:
-    return resource is not None and bool(_display_name(resource).strip())
+@dataclass(frozen=True)
+class _Fate:
+    """What became of a segment that many wrote at once: what it was, and what each was told."""
+
+    before: Resource | None
+    by_others: Resource | None
+    deletion: Answer
+    stores: list[Answer]
+
+    def check(self, after: Resource | None) -> None:
+        """Fail unless what there is now is the last that anyone was told of, or what nobody could be told of."""
+        versions = {answer.revision: content(answer.json) for answer in self.stores if answer.status == 200}
+        assert len(versions) == sum(answer.status == 200 for answer in self.stores), "two writes claim one version"
+        for resource in filter(None, (self.before, self.by_others)):
+            if is_shown(resource):
+                assert revision_of(resource) not in versions, "a write claims another's version"
+                versions[revision_of(resource)] = document(resource)
+        last = max(versions, default=0)
+        told = f"{[answer.status for answer in (self.deletion, *self.stores)]}, last {last}: now {_digest(after)}"
+        is_known = all(answer.status != 503 for answer in (self.deletion, *self.stores))
+        if after is None:
+            if self.deletion.status == 204:
+                gone_at = int(self.deletion.headers.get("X-Revision", 0))
+                assert not is_known or not gone_at or gone_at > last, f"it came after the end: {told}"
+            else:
+                assert not versions or self.deletion.status == 503, told
+        elif revision_of(after) in versions:
+            assert revision_of(after) == last, told
+            assert document(after) == versions[last], told
+        else:
+            assert revision_of(after) > last, told
+            assert not is_known or not is_shown(after), told
 
 
-def _display_name(resource: Resource) -> str:
-    return str(resource["metadata"]["annotations"][DISPLAY_NAME])
+async def _pages(caller: Client, **query: Any) -> list[Shown]:
+    """Everything, page by page."""
+    shown: list[Shown] = []
+    while True:
+        page = (await caller.list(offset=len(shown), pagesize=PAGE, **query)).json
+        shown += map(content, page["items"])
+        if len(shown) >= page["totalCount"]:
+            return shown
+        assert page["items"], f"{page['totalCount']} segments are said to be there, and {len(shown)} are"
 
 
-def _is(resource: Resource | None, name: str, answer: Answer) -> bool:
-    return resource is not None and _display_name(resource) == name and revision_of(resource) == answer.revision
+def _may_be_changed(resource: Resource | None, seen: Answer | None = None) -> bool:
+    """Tell whether a segment is there that the writer may change, and is as it was seen, if it was."""
+    if resource is None or not is_shown(resource):
+        return False
+    return may_edit(WRITER_ROLES, document(resource)) and (seen is None or content(seen.json) == document(resource))
 
 
-def _matches(seen: Answer | None, resource: Resource | None) -> bool:
-    """Tell whether what a caller saw is what there is: every change gives another name."""
-    return seen is None or (resource is not None and seen.json["metadata"]["displayName"] == _display_name(resource))
+def _is_stored(resource: Resource | None, sent: dict[str, Any], answer: Answer, before: Resource | None) -> bool:
+    """Tell whether what was sent is what there is, and what the answer says."""
+    if resource is None:
+        return False
+    stored = document(resource)
+    metadata = stored["metadata"]
+    if before is None:
+        roles: dict[str, list[str]] = {"editor": [EDITOR], "viewer": [VIEWER]}
+        past = {"createdBy": WRITER, "modifiedBy": NOBODY, "modifiedAt": ""}
+    else:
+        was = document(before)
+        roles = was["roles"]
+        past = {"createdBy": was["metadata"]["createdBy"], "modifiedBy": WRITER}
+        past["createdAt"] = was["metadata"]["createdAt"]
+    return (
+        revision_of(resource) == answer.revision
+        and content(answer.json) == stored
+        and metadata == {**metadata, **sent["metadata"], **past}
+        and stored["data"] == sent["data"]
+        and stored["labels"] == sent["labels"]
+        and stored["roles"] == sent.get("roles", roles)
+    )
 
 
 def _is_refused(answer: Answer, seen: Answer | None, before: Resource | None, after: Resource | None) -> bool:
     if after != before:
         return False
-    return (answer.status == 404 and not _shows(before)) or (answer.status == 412 and not _matches(seen, before))
-
-
-def _rendered(resource: Resource) -> dict[str, Any]:
-    annotations = resource["metadata"]["annotations"]
-    described = annotations.get("segment.grnry.io/description")
-    return {"name": annotations[DISPLAY_NAME], "description": described or "", "data": resource["spec"]}
-
-
-def _essence(segment: dict[str, Any]) -> dict[str, Any]:
-    metadata = segment["metadata"]
-    return {
-        "name": metadata["displayName"],
-        "description": metadata.get("description", ""),
-        "data": segment["data"],
-    }
+    if before is None or not is_shown(before):
+        return answer.status == 404
+    if not may_edit(WRITER_ROLES, document(before)):
+        return answer.status == 403
+    return answer.status == 412 and seen is not None and content(seen.json) != document(before)
 
 
 def _digest(resource: Resource | None) -> str:
-    return f"{_display_name(resource)!r} at {revision_of(resource)}" if resource is not None else "nothing"
+    if resource is None:
+        return "nothing"
+    return f"{resource['metadata']['annotations'][DISPLAY_NAME]!r} at {revision_of(resource)}"

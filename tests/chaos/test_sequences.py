@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from tests.api.bodies import EDITOR, VIEWER
 from tests.api.conftest import Surroundings, callers_session, deployed, embedded, issuing, serving_segments
 from tests.chaos.mischief import Fault
-from tests.chaos.scene import Scene
+from tests.chaos.scene import LABEL, TEAM, Look, Scene
 from tests.support.faults import Lost, Refused, Relay, Torn
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ IDS = ["segment-a", "segment-b", "segment-c"]
 HTML = b"<html><body>no healthy upstream</body></html>"
 
 ids = st.sampled_from(IDS)
+looks = st.builds(
+    Look,
+    description=st.sampled_from(["", "Ordered by sales"]),
+    labels=st.sampled_from([(), (LABEL,), (LABEL, "weekly"), ("weekly",)]),
+    roles=st.sampled_from(
+        [
+            None,
+            {"editor": [EDITOR], "viewer": [VIEWER]},
+            {"editor": [EDITOR], "viewer": [VIEWER, TEAM]},
+            {"editor": [TEAM, EDITOR], "viewer": [VIEWER]},
+            {"editor": [TEAM], "viewer": [VIEWER]},  # the writer may only look on from here
+        ]
+    ),
+)
 
 
 def refusals(*statuses: int) -> st.SearchStrategy[Refused]:
@@ -87,6 +102,7 @@ async def begun(around: Surroundings) -> AsyncIterator[Scene]:
         scene = Scene(relay, deployment)
         for segment_id in IDS[1:]:
             await scene.create(segment_id)
+            await scene.read(segment_id)
         yield scene
 
 
@@ -107,15 +123,15 @@ class Sequence(RuleBasedStateMachine):
         finally:
             self._context.__exit__(None, None, None)
 
-    @rule(segment_id=ids, trouble=trouble)
-    def create(self, segment_id: str, trouble: list[Fault]) -> None:
+    @rule(segment_id=ids, look=looks, trouble=trouble)
+    def create(self, segment_id: str, look: Look, trouble: list[Fault]) -> None:
         self._scene.mischief.arrange(*trouble)
-        self.portal.call(self._scene.create, segment_id)
+        self.portal.call(self._scene.create, segment_id, look)
 
-    @rule(segment_id=ids, with_if_match=st.booleans(), trouble=trouble)
-    def replace(self, segment_id: str, with_if_match: bool, trouble: list[Fault]) -> None:
+    @rule(segment_id=ids, look=looks, with_if_match=st.booleans(), trouble=trouble)
+    def replace(self, segment_id: str, look: Look, with_if_match: bool, trouble: list[Fault]) -> None:
         self._scene.mischief.arrange(*trouble)
-        self.portal.call(lambda: self._scene.replace(segment_id, with_if_match=with_if_match))
+        self.portal.call(lambda: self._scene.replace(segment_id, look, with_if_match=with_if_match))
 
     @rule(segment_id=ids, with_if_match=st.booleans(), trouble=trouble)
     def delete(self, segment_id: str, with_if_match: bool, trouble: list[Fault]) -> None:
@@ -131,13 +147,17 @@ class Sequence(RuleBasedStateMachine):
     def read(self, segment_id: str) -> None:
         self.portal.call(self._scene.read, segment_id)
 
-    @rule(segment_id=ids)
-    def create_past_it(self, segment_id: str) -> None:
-        self.portal.call(self._scene.create_past_it, segment_id)
+    @rule(segment_id=ids, look=looks)
+    def create_past_it(self, segment_id: str, look: Look) -> None:
+        self.portal.call(self._scene.create_past_it, segment_id, look)
 
-    @rule(segment_id=ids, compatible=st.booleans())
-    def change_past_it(self, segment_id: str, compatible: bool) -> None:
-        self.portal.call(lambda: self._scene.change_past_it(segment_id, compatible=compatible))
+    @rule(segment_id=ids, look=looks)
+    def change_past_it(self, segment_id: str, look: Look) -> None:
+        self.portal.call(self._scene.change_past_it, segment_id, look)
+
+    @rule(segment_id=ids)
+    def spoil_past_it(self, segment_id: str) -> None:
+        self.portal.call(self._scene.spoil_past_it, segment_id)
 
     @rule(segment_id=ids)
     def delete_past_it(self, segment_id: str) -> None:

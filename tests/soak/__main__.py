@@ -12,19 +12,22 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import aiohttp
 
-from segsvc.devcluster.samples import sample_segments
-from tests.api.bodies import EDITOR, VIEWER, body
+from tests.api.bodies import EDITOR, body, with_env
 from tests.api.client import Client
-from tests.api.clusters import DISPLAY_NAME, Cluster, Resources
+from tests.api.clusters import Cluster, Resources
 from tests.api.conftest import callers_session, embedded, issuing, serving_segments
 from tests.api.process import running
+from tests.chaos.filled import fill
 from tests.chaos.mischief import Fault, Mischief
 from tests.chaos.scene import SETTLE_PATIENCE, WRITE_PATIENCE
+from tests.chaos.shown import content, document
+from tests.soak.growth import trend
+from tests.soak.record import Record
 from tests.support.envtest import RealCluster, assets_directory, unique_namespace
 from tests.support.faults import Lost, Refused, Relay, Torn
 
@@ -39,14 +42,15 @@ READERS, SEARCHERS, WRITERS = 8, 2, 4
 PAUSE = 0.05
 """Seconds between an answer and its caller's next request."""
 PAGE = 20
+WORDS = ["summer", "customers berlin", "vip", "churn", "newsletter", "loyal", "premium", "kunden"]
+SEARCHES = [f"{word} {letter}" for word in WORDS for letter in "abcdefghij"]
 SAMPLE = 2.0
 REPORT = 30.0
-ROLES = "segment.grnry.io/roles"
 START_PATIENCE = 120.0
 
 GAUGES = {"rss": "process_resident_memory_bytes", "descriptors": "process_open_fds", "tasks": "segsvc_tasks"}
-ALLOWED = {"rss": (1.10, 8 * 2**20), "descriptors": (1.0, 10), "tasks": (1.0, 10)}
-"""By which factor, and by how much besides, each may be more at the end than after the warm-up."""
+SLACK = {"rss": 4 * 2**20, "descriptors": 3, "tasks": 3}
+"""By how much each may rise within the last three quarters, besides what its noise could make of nothing."""
 
 
 class Sample(NamedTuple):
@@ -61,48 +65,85 @@ class Sample(NamedTuple):
 class Soak:
     """The load, the faults, and what was seen."""
 
-    def __init__(self, client: Client, resources: Resources, ops_url: str, relay: Relay, dice: random.Random) -> None:
+    def __init__(
+        self,
+        client: Client,
+        resources: Resources,
+        record: Record,
+        *,
+        ops_url: str,
+        mischief: Mischief,
+        dice: random.Random,
+    ) -> None:
         self._client = client
         self._resources = resources
+        self._record = record
         self._ops_url = ops_url
-        self._mischief = Mischief(relay)
+        self._mischief = mischief
         self._dice = dice
-        self._ids: list[str] = []
         self.answers: Counter[tuple[str, int | str]] = Counter()
         self.faults: Counter[str] = Counter()
         self.unexpected: list[str] = []
         self.slowest: dict[str, float] = {}
         self.samples: list[Sample] = []
 
-    async def run(self, seconds: float, ids: list[str], session: aiohttp.ClientSession) -> None:
-        """Keep it up for so long, then end all faults."""
-        self._ids = ids
-        words = ["summer", "customers berlin", "vip", "churn", "newsletter", "loyal", "premium", "kunden"]
+    async def run(self, seconds: float, ids: list[str], roles: list[str], session: aiohttp.ClientSession) -> None:
+        """Keep it up for so long, then end all faults. The caller has all of these roles."""
+        dice, client, record = self._dice, self._client, self._record
 
         async def read() -> None:
-            if self._dice.random() < 0.5:
-                offset = self._dice.randrange(0, len(ids), PAGE)
-                await self._ask("list", {200}, self._client.list(offset=offset, pagesize=PAGE))
+            if dice.random() < 0.5:
+                await show("list", client.list(offset=dice.randrange(0, len(ids), PAGE), pagesize=PAGE))
             else:
-                await self._ask("read", {200, 404}, self._client.read(self._dice.choice(ids)))
+                answer = await self._ask("read", {200, 404}, client.read(dice.choice(ids)))
+                if answer is not None and answer.status == 200:
+                    record.shown(answer.json)
 
         async def search() -> None:
-            text = f"{self._dice.choice(words)} {self._dice.choice('abcdefghij')}"
-            await self._ask("search", {200}, self._client.list(search=text))
+            await show("search", client.list(search=dice.choice(SEARCHES)))
+
+        async def show(what: str, asked: Awaitable[Answer]) -> None:
+            answer = await self._ask(what, {200}, asked)
+            if answer is not None and answer.status == 200:
+                for item in answer.json["items"]:
+                    record.shown(item)
 
         async def write() -> None:
-            own = f"soak-{self._dice.randrange(200)}"
-            name = f"Soaked {self._dice.randrange(10**6)}"
-            match self._dice.randrange(4):
+            own = f"soak-{dice.randrange(200)}"
+            mark = f"Soaked {dice.randrange(10**6)}"
+            sent = body(mark, data=with_env(MARK=mark), description=mark, labels=[mark])
+            since = record.reached
+            match dice.randrange(4):
                 case 0:
-                    await self._ask("create", {200, 409, 503}, self._client.create(body(name), own))
+                    answer = await self._ask("create", {200, 409, 503}, client.create(sent, own))
                 case 1:
-                    await self._ask("replace", {200, 404, 409, 503}, self._client.replace(own, body(name)))
+                    answer = await self._ask("replace", {200, 404, 409, 503}, client.replace(own, sent))
                 case 2:
-                    await self._ask("delete", {204, 404, 409, 503}, self._client.delete(own))
+                    answer = await self._ask("delete", {204, 404, 409, 503}, client.delete(own))
                 case _:
-                    await self._resources.annotate(self._dice.choice(ids), description=name)
+                    await alter(dice.choice(ids), mark)
+                    return
+            if answer is not None and answer.status == 200:
+                record.stored(answer)
+            elif answer is not None and answer.status == 204:
+                record.deleted(own, answer, since=since)
 
+        async def alter(segment_id: str, mark: str) -> None:
+            """Change one thing of a segment past the service."""
+            match dice.randrange(5):
+                case 0:
+                    await self._resources.annotate(segment_id, display_name=mark)
+                case 1:
+                    await self._resources.annotate(segment_id, description=mark)
+                case 2:
+                    await self._resources.annotate(segment_id, labels=json.dumps([mark]))
+                case 3:
+                    named = {"editor": [EDITOR], "viewer": dice.sample(roles, 2)}
+                    await self._resources.annotate(segment_id, roles=json.dumps(named))
+                case _:
+                    await self._resources.patch(segment_id, {"spec": {"env": {"MARK": mark}}})
+
+        await record.begin()
         over = asyncio.Event()
 
         async def again(call: Callable[[], Awaitable[None]]) -> None:
@@ -112,22 +153,24 @@ class Soak:
 
         callers = [*[read] * READERS, *[search] * SEARCHERS, *[write] * WRITERS]
         asking = [asyncio.create_task(again(caller)) for caller in callers]
-        beside = [asyncio.create_task(self._interfere()), asyncio.create_task(self._watch(session))]
+        beside = [asyncio.create_task(each) for each in (self._interfere(), self._watch(session), record.follow())]
         done, _ = await asyncio.wait([*asking, *beside], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+        over.set()
+        await asyncio.gather(*asking)  # no write is under way when the cluster is looked at
+        await record.complete()
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-        over.set()
-        await asyncio.gather(*asking)  # no write is under way when the cluster is looked at
         await self._mischief.heal()
 
     async def warm_up(self, ids: list[str]) -> None:
-        """Ask for everything that will be asked for, so that what the service keeps of answers is kept by then."""
-        pages = range(0, len(ids), PAGE)
+        """Ask for all that will be asked for, and for more: what is kept of answers is to be full before it begins."""
         paths = [f"/segments/{segment_id}" for segment_id in ids]
-        paths += [f"/segments?offset={offset}&pagesize={PAGE}" for offset in pages] * 2  # kept when asked for again
+        pages = [f"/segments?offset={offset}&pagesize={PAGE}" for offset in range(0, len(ids), PAGE // 4)]
+        pages += [f"/segments?search={quote(text)}" for text in SEARCHES]
+        paths += pages * 2  # a page is kept when asked for again
         waiting = iter(paths)
 
         async def ask() -> None:
@@ -136,17 +179,20 @@ class Soak:
 
         await asyncio.gather(*(ask() for _ in range(8)))
 
-    async def _ask(self, what: str, expected: set[int], asked: Awaitable[Answer]) -> None:
-        began = time.monotonic()
+    async def _ask(self, what: str, expected: set[int], asked: Awaitable[Answer]) -> Answer | None:
+        """Wait for an answer, and return it if there is one."""
+        began, answer = time.monotonic(), None
         try:
             async with asyncio.timeout(WRITE_PATIENCE):
-                status: int | str = (await asked).status
+                answer = await asked
+            status: int | str = answer.status
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is one
             status = type(error).__name__
         self.slowest[what] = max(self.slowest.get(what, 0), time.monotonic() - began)
         self.answers[what, status] += 1
         if status not in expected:
             self.unexpected.append(f"{what}: {status}")
+        return answer
 
     async def _interfere(self) -> None:
         """Make a fault every few seconds, each over before long."""
@@ -196,45 +242,45 @@ class Soak:
 
     async def difference(self) -> str | None:
         """Say how the index differs from the cluster, once there has been time to settle; None if it does not."""
-        expected = {
-            each["metadata"]["name"]: each["metadata"]["annotations"].get(DISPLAY_NAME)
-            for each in await self._resources.all()
-        }
+        expected = {each["metadata"]["name"]: document(each) for each in await self._resources.all()}
         until = time.monotonic() + SETTLE_PATIENCE
         while True:
-            shown: dict[str, str] = {}
+            shown: dict[str, Any] = {}
             total = 1
             while len(shown) < total:
                 page = (await self._client.list(offset=len(shown), pagesize=1000)).json
                 total = page["totalCount"]
-                shown |= {item["id"]: item["metadata"]["displayName"] for item in page["items"]}
+                shown |= {item["id"]: content(item) for item in page["items"]}
                 if not page["items"]:
                     break
             if shown == expected:
                 return None
             if time.monotonic() > until:
-                wrong = sorted(set(shown.items()) ^ set(expected.items()))
-                return f"{len(shown)} segments are shown, of {len(expected)}; {len(wrong)} differ: {wrong[:6]}"
+                ids = sorted(key for key in shown.keys() | expected if shown.get(key) != expected.get(key))
+                first = f"{shown.get(ids[0])} is shown of {expected.get(ids[0])}"
+                return f"{len(shown)} segments are shown, of {len(expected)}; {len(ids)} differ: {first}"
             await asyncio.sleep(0.2)
 
     def verdict(self) -> list[str]:
         """Say what is wrong with what was seen."""
         wrong = [f"unexpected answer: {what}, {count} times" for what, count in Counter(self.unexpected).items()]
         last = self.samples[-1].at if self.samples else 0
-        early = [sample for sample in self.samples if last * 0.25 <= sample.at < last * 0.5]
-        late = [sample for sample in self.samples if sample.at >= last * 0.75]
-        if len(early) < 5 or len(late) < 5:
+        late = [sample for sample in self.samples if sample.at >= last * 0.25]
+        if len(late) < 20:
             return [*wrong, "too few samples to tell anything from"]
-        for gauge, (factor, slack) in ALLOWED.items():
-            before, after = (median(getattr(sample, gauge) for sample in part) for part in (early, late))
-            print(f"{gauge}: {_amount(gauge, before)} after the warm-up, {_amount(gauge, after)} at the end")
-            if after > before * factor + slack:
-                wrong.append(f"{gauge} grew from {_amount(gauge, before)} to {_amount(gauge, after)}")
+        for gauge, slack in SLACK.items():
+            line = trend([(sample.at, getattr(sample, gauge)) for sample in late])
+            allowed = line.allowed(slack)
+            told = f"{_amount(gauge, line.end)} at the end, {_amount(gauge, line.per_hour)} an hour more"
+            unseen = f"up to {_amount(gauge, allowed)} would pass, by a noise of {_amount(gauge, line.noise)}"
+            print(f"{gauge}: {told}; {unseen}")
+            if line.per_hour > allowed:
+                wrong.append(f"{gauge} grows: {told}")
         return wrong
 
 
 def _amount(gauge: str, value: float) -> str:
-    return f"{value / 2**20:.1f} MiB" if gauge == "rss" else f"{value:.0f}"
+    return f"{value / 2**20:.1f} MiB" if gauge == "rss" else f"{value:.1f}"
 
 
 def _shown(sample: Sample) -> str:
@@ -250,27 +296,6 @@ async def some_cluster() -> AsyncIterator[Cluster]:
     else:
         with RealCluster(assets) as real:
             yield serving_segments(real)
-
-
-async def fill(
-    admin: aiohttp.ClientSession, cluster: Cluster, namespace: str, count: int
-) -> tuple[list[str], set[str]]:
-    """Create samples; return their ids, and every role that any of them names."""
-    samples = list(sample_segments(count, namespace=namespace))
-    roles = {EDITOR, VIEWER}
-    for sample in samples:
-        named = json.loads(sample["metadata"]["annotations"].get(ROLES, "{}"))
-        roles.update(*named.values())
-    url = f"{cluster.url}/apis/{samples[0]['apiVersion']}/namespaces/{namespace}/segments"
-    waiting = iter(samples)
-
-    async def create() -> None:
-        for sample in waiting:
-            async with admin.post(url, json=sample, headers=cluster.headers) as response:
-                assert response.status == 201, await response.text()
-
-    await asyncio.gather(*(create() for _ in range(16)))
-    return [sample["metadata"]["name"] for sample in samples], roles
 
 
 async def until_ready(process: Running, session: aiohttp.ClientSession) -> dict[str, Any]:
@@ -309,10 +334,15 @@ async def soak(minutes: float, segments: int, seed: int) -> list[str]:
         urls = await until_ready(process, session)
         token = issuer.issue(name="Sophie", email="sophie@example.com", roles=sorted(roles))
         resources = Resources(admin, cluster, namespace)
-        it = Soak(Client(session, urls["url"], token), resources, urls["ops_url"], relay, random.Random(seed))
+        client, record = Client(session, urls["url"], token), Record(cluster, namespace, resources)
+        dice = random.Random(seed)
+        it = Soak(client, resources, record, ops_url=urls["ops_url"], mischief=Mischief(relay), dice=dice)
         await it.warm_up(ids)
-        await it.run(minutes * 60, ids, session)
+        await it.run(minutes * 60, ids, sorted(roles), session)
         wrong = [difference] if (difference := await it.difference()) else []
+        untrue = record.untrue()
+        wrong += untrue[:5] + ([f"and {len(untrue) - 5} more like these"] if len(untrue) > 5 else [])
+        print(f"held against the cluster: {record}")
         print(f"faults: {dict(it.faults)}")
         print(
             "answers: "
