@@ -13,7 +13,7 @@ HOUR = 3600.0
 _POINTS = 400
 """As many are looked at, in pairs; of more, so many of them, evenly spread."""
 _NOISES = 2
-"""So much may noise that comes and goes within half a minute add to the rise of a line of ten: three standard errors."""
+"""So much may noise within half a minute add to the rise of a line of ten: three standard errors."""
 
 
 class Trend(NamedTuple):
