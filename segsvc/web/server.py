@@ -53,8 +53,11 @@ More would push each other out of the caches, and keep waiting who comes in mean
 """
 _BYTES = 64 * 1024
 """So many bytes of an answer count as one more request: it takes time to send them."""
-_HANDLED = 8
-"""So many requests does one count for that is left to the handlers."""
+HANDLED = 2
+"""How many requests that are left to the handlers begin in a turn of the loop.
+
+Each takes as long as many of the others, so they have turns of their own.
+"""
 
 PIECE = 4096
 """How many bytes are parsed at a time. So many of a head that comes in with the end of a body escape its bounds."""
@@ -143,7 +146,9 @@ class _Server(web.Server):
         self.keeper = keeper(self._loop)
         self._open: dict[_Protocol, asyncio.Transport] = {}
         self._all_closed: asyncio.Future[None] | None = None
-        self._waiting: Rounds[_Protocol | asyncio.Future[None]] = Rounds()
+        self._held: Rounds[_Protocol] = Rounds()
+        self._handled: Rounds[asyncio.Future[None]] = Rounds()
+        self._is_due = False
 
     def __call__(self) -> web.RequestHandler:
         return _Protocol(self, loop=self._loop, **self._kwargs)
@@ -177,39 +182,55 @@ class _Server(web.Server):
 
     def hold(self, protocol: "_Protocol", caller: Hashable) -> None:
         """Have a connection answer its request when it is the caller's turn."""
-        self._put(caller, protocol)
+        self._held.put(caller, protocol)
+        self._come_round()
 
     async def turn(self, caller: Hashable) -> None:
         """Wait for the caller's turn to have a request handled."""
         turn = self._loop.create_future()
-        self._put(caller, turn)
+        self._handled.put(caller, turn)
+        self._come_round()
         await turn
 
-    def _put(self, caller: Hashable, waiting: "_Protocol | asyncio.Future[None]") -> None:
-        if not self._waiting:
-            self._loop.call_soon(self._answer)
-        self._waiting.put(caller, waiting)
+    def _come_round(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._go_round)
+
+    def _go_round(self) -> None:
+        """Do what is done in a turn of the loop."""
+        self._is_due = False
+        try:
+            self._begin()
+            self._answer()
+        finally:  # whatever is the matter with one, the others wait for theirs
+            if self._held or self._handled:
+                self._come_round()
+
+    def _begin(self) -> None:
+        """Have some requests handled."""
+        begun = 0
+        while self._handled and begun < HANDLED:
+            turn = self._handled.take()
+            if not turn.done():
+                turn.set_result(None)
+                begun += 1
 
     def _answer(self) -> None:
-        callers = len(self._waiting)
+        """Answer a row of requests."""
+        callers = len(self._held)
         # where there are others, what they asked for is sent before anyone has a second turn
         most = ROW if callers == 1 else min(ROW, callers)
         row, done, end = [], 0, perf_counter() + ROW_SECONDS
         try:
-            while self._waiting and done < most and perf_counter() < end:
-                next_ = self._waiting.take()
-                if isinstance(next_, _Protocol):
-                    answer = next_.answer()
-                    done += 1
-                    if answer is not None:
-                        row.append((next_, answer))
-                        done += len(answer) // _BYTES
-                elif not next_.done():
-                    next_.set_result(None)
-                    done += _HANDLED
-        finally:  # whatever is the matter with one, the others wait for theirs
-            if self._waiting:
-                self._loop.call_soon(self._answer)
+            while self._held and done < most and perf_counter() < end:
+                protocol = self._held.take()
+                answer = protocol.answer()
+                done += 1
+                if answer is not None:
+                    row.append((protocol, answer))
+                    done += len(answer) // _BYTES
+        finally:
             for protocol, answer in row:
                 protocol.send(answer)
 

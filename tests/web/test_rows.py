@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
-from segsvc.web.server import _BYTES, _HANDLED, ROW, ROW_SECONDS, _Server
+from segsvc.web.server import _BYTES, HANDLED, ROW, ROW_SECONDS, _Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,7 +124,7 @@ async def test_what_takes_long_ends_a_row(monkeypatch: pytest.MonkeyPatch) -> No
         assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
 
 
-async def test_a_request_left_to_the_handlers_counts_for_several() -> None:
+async def test_few_requests_left_to_the_handlers_begin_in_a_turn() -> None:
     with driven() as made:
         handled = []
 
@@ -137,9 +137,18 @@ async def test_a_request_left_to_the_handlers_counts_for_several() -> None:
                 tasks.create_task(handle())
             await asyncio.sleep(0)
             for turns in range(4):  # a task goes on in the turn after that in which it may
-                assert len(handled) <= turns * ROW // _HANDLED
+                assert len(handled) <= turns * HANDLED
                 await asyncio.sleep(0)
         assert len(handled) == 2 * ROW
+
+
+async def test_what_is_at_hand_does_not_wait_for_what_is_not() -> None:
+    with driven() as made:
+        waiting = [asyncio.create_task(made.server.turn("a")) for _ in range(2 * HANDLED)]
+        await asyncio.sleep(0)
+        await made.ask(*["b"] * ROW)
+        assert await made.turn() == ["looked b"] * ROW + ["sent b"] * ROW
+        await asyncio.gather(*waiting)
 
 
 async def test_all_of_an_answer_is_held_until_it_has_been_sent() -> None:
