@@ -28,7 +28,14 @@ class CannotStart(Exception):
 
 def process() -> NoReturn:
     """Be the process that runs a command, and end."""
-    sys.exit(main(done=_end_soon))
+    status = main(done=_end_soon)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # nobody reads it: the interpreter would try again, and make another exit status of that
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None, *, done: Callable[[int], None] = lambda _: None) -> int:
