@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -29,13 +30,11 @@ class CannotStart(Exception):
 def process() -> NoReturn:
     """Be the process that runs a command, and end."""
     status = main(done=_end_soon)
-    try:
+    with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):
-        # nobody reads it: the interpreter would try again, and make another exit status of that
-        os._exit(status)
-    sys.exit(status)
+    # not by the interpreter's own end: that has nothing left to do, and makes another status of it if nobody reads the log
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None, *, done: Callable[[int], None] = lambda _: None) -> int:
