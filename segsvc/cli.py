@@ -33,7 +33,7 @@ def process() -> NoReturn:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    # not by the interpreter's own end: that has nothing left to do, and makes another status of it if nobody reads the log
+    # the interpreter's own end has nothing left to do, and makes another status of it if nobody reads the log
     os._exit(status)
 
 
