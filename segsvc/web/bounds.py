@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Protocol
 
+from segsvc.settings import Settings
+
 CHECK_SECONDS = 1.0
 _AT_ONCE = 64
 """How many idle connections make room at once: finding them takes a look at all."""
@@ -20,7 +22,7 @@ _AT_ONCE = 64
 class Bounds:
     """How much, and for how long."""
 
-    connections: int = 12_000
+    connections: int = Settings.max_connections
     """How many there are at a time; beyond, those that have been idle for longest are closed."""
     head_seconds: float = 10.0
     """How long the head of a request takes to come in, from its first byte on."""

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ from segsvc.web.credentials import authenticated
 from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
 from segsvc.web.prepared import Common, Prepared
-from segsvc.web.representation import Representation, accepts_gzip, compressed
+from segsvc.web.representation import Representation, accepts_gzip
 from segsvc.web.surroundings import ITEM, LIST, Shown, Surroundings, shown
 from segsvc.web.turns import FairLock
 
@@ -116,12 +117,14 @@ class Reads:
         await self._service.reach(asked.min_revision, patience=PATIENCE)
         gzip = accepts_gzip(request.headers)
         view = self._service.view(principal, asked.query.labels)
-        page = self._kept(view, asked, base=base, gzip=gzip)
+        key = _page_key(view, asked, base=base, gzip=gzip)
+        page = self._kept(key, view)
         if page is not None:
             return self.respond(request, page)
         if not self._service.at_hand(view, asked.query):
             view = await self._searched(principal, asked)
-        page = None if _is_large(asked, gzip=gzip) else self._page(view, asked, base=base, gzip=gzip)
+            key = _page_key(view, asked, base=base, gzip=gzip)
+        page = None if _is_large(asked, gzip=gzip) else self._page(key, view, asked, base=base, gzip=gzip)
         if page is None:
             return await self._large_page(request, principal, asked, base=base, gzip=gzip)
         return self.respond(request, page)
@@ -176,20 +179,16 @@ class Reads:
         async with self._rendering.held_by(principal):
             await asyncio.sleep(0)
             view, revision = self._service.view(principal, asked.query.labels), self._service.revision
-            page = self._kept(view, asked, base=base, gzip=gzip)
+            key = _page_key(view, asked, base=base, gzip=gzip)
+            page = self._kept(key, view)
             if page is None:
                 stamp, selection = view.stamp, self._service.select(view, asked.query)
-                key = (view.key, asked.key, base, gzip)
                 await _digested(selection.entries)
                 digest = render.page_digest(selection)
                 page = self._unchanged(key, digest, stamp)
                 if page is None:
                     links = page_links(base, asked, selection.total)
-
-                    def rendered() -> Representation:
-                        plain = render.page(selection, links, base=base, gzip=False, digest=digest)
-                        return compressed(plain) if gzip else plain
-
+                    rendered = partial(render.page, selection, links, base=base, gzip=gzip, digest=digest)
                     takes_long = gzip or _size(selection.entries) > MAX_BYTES_RENDERED_AT_ONCE
                     form = await self._beside(rendered) if takes_long else rendered()
                     page = self._keep(key, asked, stamp, form)
@@ -201,12 +200,11 @@ class Reads:
         """Return a segment or its export that takes long to render: in turns with large pages."""
         async with self._rendering.held_by(principal):
             key = (entry.id, base, gzip, asked.export)
-            item = self._items.get(key)
-            if item is None or item.entry is not entry:
+            item = self._kept_item(key, entry)
+            if item is None:
                 form = await self._beside(lambda: _rendered(entry, asked, base=base, gzip=gzip))
-                item = _Item(entry, self.prepared(form))
-                self._items.put(key, item)
-        return item.answer
+                item = self._keep_item(key, entry, form)
+        return item
 
     async def _beside(self, work: Callable[[], Representation]) -> Representation:
         """Have something done in a thread."""
@@ -251,9 +249,10 @@ class Reads:
             return self._item(entry, target.asked, base=base, gzip=gzip)
         query = target.asked.query
         view = self._service.view(principal, query.labels)
-        page = self._kept(view, target.asked, base=base, gzip=gzip)
+        key = _page_key(view, target.asked, base=base, gzip=gzip)
+        page = self._kept(key, view)
         if page is None and not _is_large(target.asked, gzip=gzip) and self._service.at_hand(view, query):
-            page = self._page(view, target.asked, base=base, gzip=gzip)
+            page = self._page(key, view, target.asked, base=base, gzip=gzip)
         return page
 
     def _target(self, message: RawRequestMessage) -> _Target:
@@ -288,12 +287,12 @@ class Reads:
 
     # --- what is kept
 
-    def _kept(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+    def _kept(self, key: object, view: View) -> Prepared | None:
         """Return a page that is kept, if nothing in the view has changed since."""
-        page = self._pages.get((view.key, asked.key, base, gzip))
+        page = self._pages.get(key)
         return page.answer if page is not None and page.stamp is view.stamp else None
 
-    def _page(self, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+    def _page(self, key: object, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
         """Return a page that has to be looked at anew, and rendered unless the one that is kept shows the same.
 
         None where that takes long.
@@ -303,7 +302,6 @@ class Reads:
         if size > MAX_BYTES_RENDERED_AT_ONCE:
             return None
         digest = render.page_digest(selection)
-        key = (view.key, asked.key, base, gzip)
         answer = self._unchanged(key, digest, view.stamp)
         if answer is not None:
             return answer
@@ -335,13 +333,25 @@ class Reads:
     def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared | None:
         """Return a segment or its export, rendered unless it is kept. None where that takes long."""
         key = (entry.id, base, gzip, asked.export)
+        item = self._kept_item(key, entry)
+        if item is not None or _is_large_item(entry, gzip=gzip, export=asked.export):
+            return item
+        return self._keep_item(key, entry, _rendered(entry, asked, base=base, gzip=gzip))
+
+    def _kept_item(self, key: object, entry: Entry) -> Prepared | None:
+        """Return a segment or its export that is kept, if it is of this state."""
         item = self._items.get(key)
-        if item is None or item.entry is not entry:
-            if _is_large_item(entry, gzip=gzip, export=asked.export):
-                return None
-            item = _Item(entry, self.prepared(_rendered(entry, asked, base=base, gzip=gzip)))
-            self._items.put(key, item)
+        return item.answer if item is not None and item.entry is entry else None
+
+    def _keep_item(self, key: object, entry: Entry, form: Representation) -> Prepared:
+        """Write a segment or its export out, and keep it."""
+        item = _Item(entry, self.prepared(form))
+        self._items.put(key, item)
         return item.answer
+
+
+def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> object:
+    return (view.key, asked.key, base, gzip)
 
 
 def _is_large(asked: ListRequest, *, gzip: bool) -> bool:

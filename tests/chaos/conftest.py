@@ -16,6 +16,7 @@ from tests.api.conftest import (
     deployed,
     embedded,
     issuing,
+    no_public_authorities,  # noqa: F401 (a fixture)
     serving_segments,
 )
 from tests.support.envtest import RealCluster, assets_directory
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segsvc.devcluster.issuer import TokenIssuer
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_public_authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Load none of the machine's certificate authorities: no test needs one, and they take up most of a start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SSL_CERT_FILE", os.devnull)
-        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("authorities")))
-        yield
 
 
 @pytest.fixture

@@ -42,6 +42,19 @@ async def deaf(served: Served) -> Connection:
     return connection
 
 
+async def busy_connection(served: Served) -> Connection:
+    """A connection with a request that is being handled until ``served.held`` is set."""
+    served.held.clear()
+    busy = await served.connect()
+    busy.writer.write(GET_COLD)
+
+    async def handled() -> bool:
+        return bool(served.callers)
+
+    await until(handled)
+    return busy
+
+
 async def is_dropped(connection: Connection) -> bool:
     connection.writer.transport.resume_reading()  # type: ignore[attr-defined]
     try:
@@ -67,14 +80,7 @@ async def test_the_connections_that_were_idle_for_longest_make_room() -> None:
 
 async def test_a_request_under_way_makes_no_room() -> None:
     async with serving(bounds=Bounds(connections=1)) as served:
-        served.held.clear()
-        busy = await served.connect()
-        busy.writer.write(GET_COLD)
-
-        async def handled() -> bool:
-            return bool(served.callers)
-
-        await until(handled)
+        busy = await busy_connection(served)
         other = await served.connect()
         assert await is_dropped(other)  # there was no one idle but itself
         served.held.set()
@@ -102,14 +108,7 @@ async def test_a_body_that_nobody_wants_may_come() -> None:
 
 async def test_a_newcomer_who_finds_no_room_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(bounds=Bounds(connections=1)) as served:
-        served.held.clear()
-        busy = await served.connect()
-        busy.writer.write(GET_COLD)
-
-        async def handled() -> bool:
-            return bool(served.callers)
-
-        await until(handled)
+        busy = await busy_connection(served)
         for _ in range(3):
             assert await is_dropped(await served.connect())
         served.held.set()
