@@ -162,6 +162,14 @@ class SegmentService:
         """Return a page of a view that was made with the query's labels, and how many its filters keep in all."""
         return self._selector.select(view, query)
 
+    def digest(self, selection: Selection) -> bytes:
+        """Return what stands for what a page shows; see `Selector.digest`."""
+        return self._selector.digest(selection)
+
+    def make_digest(self, slot: int) -> None:
+        """Do some of what `digest` would have to."""
+        self._store.make_digest(slot)
+
     def at_hand(self, view: View, query: Query) -> bool:
         """Tell whether `select` will be quick, because it does not have to search anew."""
         return self._selector.at_hand(view, query)

@@ -62,6 +62,7 @@ class Contents:
         before, class_before = self.slots.entries[slot], self.slots.classes[slot]
         if before.body == entry.body:  # a new version that shows nothing new, such as the operator's report on a run
             self.slots.entries[slot] = entry
+            self.slots.bodies[slot] = entry.body
             return Change(slot, before, entry, class_before, class_before, shows=False)
         class_after = self.classes.join(entry.roles.readers)
         begins = self.classes.counts[class_after] == 1
@@ -94,12 +95,12 @@ class Contents:
         self.names.remove(slot, before.display_name)
         return Change(slot, before, None, class_before=class_, ends=not self.classes.counts[class_])
 
-    def in_classes(self, flags: bytearray, slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
+    def in_classes(self, flags: NDArray[np.bool_], slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
         """Tell of each slot whether its segment is in a class that is flagged."""
-        numbers = np.frombuffer(self.slots.classes, np.uint32).take(slots)
-        return np.frombuffer(flags, np.bool_).take(numbers, mode="clip")  # none is too high, but this mode is quicker
+        # none is too high, but this mode is quicker
+        return flags.take(self.slots.class_numbers.take(slots), mode="clip")
 
-    def labelled(self, flags: bytearray, labels: tuple[str, ...]) -> SlotArray:
+    def labelled(self, flags: NDArray[np.bool_], labels: tuple[str, ...]) -> SlotArray:
         """Return the slots, upwards, of the segments that have all of these labels, in the classes that are flagged."""
         held = [self.labels.get(label) for label in labels]
         rarest, *others = sorted((np.frombuffer(slots or b"", np.int32) for slots in held), key=len)

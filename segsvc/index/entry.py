@@ -6,7 +6,7 @@ asked of one is found in its bytes, and what many have in common they share (see
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, Self
 from uuid import UUID
@@ -76,15 +76,11 @@ class Entry:
     roles: Final[Roles]
     labels: Final[tuple[str, ...]]
     body: Final[bytes]
-    digest: bytes = field(init=False, repr=False)
-    """What stands for all that the body says and for nothing else, so it is the same in every process."""
 
-    def __getattr__(self, name: str) -> bytes:
-        """Make the digest when it is first asked for: pages ask for those of all their segments, and so find it set."""
-        if name != "digest":
-            raise AttributeError(name)
-        self.digest = digest(self._shown())
-        return self.digest
+    @property
+    def digest(self) -> bytes:
+        """What `body_digest` tells of the body."""
+        return body_digest(self.body)
 
     @property
     def display_name(self) -> str:
@@ -118,11 +114,8 @@ class Entry:
 
     def document(self) -> dict[str, Any]:
         """Parse the body: the JSON object that the API shows, without ``links``."""
-        parsed: dict[str, Any] = orjson.loads(self._shown())
+        parsed: dict[str, Any] = orjson.loads(_shown(self.body))
         return parsed
-
-    def _shown(self) -> bytes:
-        return b"%b%b}" % (OPENING, self.body.partition(LINK)[0])
 
 
 def rendered(segment: Segment) -> bytes:
@@ -135,10 +128,19 @@ def digest(shown: bytes) -> bytes:
     return blake2b(shown, digest_size=DIGEST_SIZE).digest()
 
 
+def body_digest(body: bytes) -> bytes:
+    """Return what stands for all that an entry's body says and for nothing else: it is the same in every process."""
+    return digest(_shown(body))
+
+
 def entry(segment: Segment, version: Version) -> Entry:
     """Render a segment for the index."""
     body = b"".join((*_parts(segment), LINK, segment.id.encode()))
     return Entry(segment.id, version, segment.roles, segment.labels, body)
+
+
+def _shown(body: bytes) -> bytes:
+    return b"%b%b}" % (OPENING, body.partition(LINK)[0])
 
 
 def _parts(segment: Segment) -> tuple[bytes, ...]:

@@ -5,13 +5,13 @@ of it a view shows, and in which order, is kept until another segment is in view
 is lost by a change that cannot alter it.
 """
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from segsvc.index.entry import Entry
+from segsvc.index.entry import DIGEST_SIZE
 from segsvc.index.lru import LruCache
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import SORT_KEYS
@@ -19,6 +19,9 @@ from segsvc.index.search import Asked, asked
 from segsvc.index.slots import SlotArray
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 MAX_BYTES = 16 * 2**20
 """How much is kept of what searches found, and as much again of what of it views show."""
@@ -44,9 +47,14 @@ class Query(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The segments on a page, in order, and ``total``, the number of all that the filters keep."""
+    """The segments on a page, in order, and how many there are in all.
 
-    entries: Sequence[Entry]
+    slots: good until the next change only. bodies: as entries have them. total: the number of all that the filters
+    keep.
+    """
+
+    slots: SlotArray
+    bodies: list[bytes]
     total: int
 
 
@@ -85,9 +93,19 @@ class Selector:
     def select(self, view: View, query: Query) -> Selection:
         """Answer a query from what is in view. The view must have been made with the query's labels."""
         if query.search is None:
-            return Selection(view.slice(query.offset, query.pagesize, sort=query.sort), len(view))
-        array = self._searched(view, asked(query.search), query.sort)
-        return Selection(self._store.entries(array[query.offset : query.offset + query.pagesize]), len(array))
+            slots, total = view.slice(query.offset, query.pagesize, sort=query.sort), len(view)
+        else:
+            array = self._searched(view, asked(query.search), query.sort)
+            slots, total = array[query.offset : query.offset + query.pagesize], len(array)
+        return Selection(slots, self._store.bodies(slots), total)
+
+    def digest(self, selection: Selection) -> bytes:
+        """Return what stands for what a page shows, and is the same in every process; nothing may have changed since.
+
+        It takes long where bodies are asked for their digests for the first time; see `SegmentStore.make_digest`.
+        """
+        digests = self._store.digests(selection.slots)
+        return blake2b(b"%d:%b" % (selection.total, digests), digest_size=DIGEST_SIZE).digest()
 
     def _searched(self, view: View, search: Asked, sort: str | None) -> SlotArray:
         """Return all slots in view that a search finds, in order."""

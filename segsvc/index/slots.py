@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsvc.domain.segment import Roles
-from segsvc.index.entry import Entry, Version
+from segsvc.index.entry import DIGEST_SIZE, Entry, Version, body_digest
 
 SlotArray = NDArray[np.int32]
+_Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 
 DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "displayName", "createdAt", "modifiedAt"
 """What can be sorted by, besides the id."""
@@ -41,6 +42,7 @@ class Sortable(Protocol):
 
 
 _FREE = Entry("", Version("", 0), Roles(), (), b"")
+_UNMADE = bytes(DIGEST_SIZE)
 
 
 class Slots:
@@ -48,6 +50,8 @@ class Slots:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
+        self.bodies: list[bytes] = []
+        """Those of the entries: a page needs nothing else of its segments, and each of them is far from the others."""
         self.classes = array("I")
         """Numbers of `segsvc.index.classes.Classes`."""
         self.created = array("q")
@@ -55,6 +59,8 @@ class Slots:
         """Both as numbers of which a later time has the greater; -1 where there is none."""
         self.prefixes = bytearray()
         """As `prefix` has it."""
+        self._class_numbers: NDArray[np.uint32] | None = None
+        self._digests = bytearray()
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
 
@@ -81,6 +87,28 @@ class Slots:
         slot = self._slots.get(segment_id)
         return None if slot is None else self.entries[slot]
 
+    @property
+    def class_numbers(self) -> NDArray[np.uint32]:
+        """`classes` as an array, to be used at once: nothing can be added while anyone holds it."""
+        if self._class_numbers is None:
+            self._class_numbers = np.frombuffer(self.classes, np.uint32)
+        return self._class_numbers
+
+    def digests(self, slots: SlotArray) -> bytes:
+        """Return the digests of the bodies in some slots, one behind the other. Each is made when first asked for."""
+        found = np.frombuffer(self._digests, _Digest).take(slots).tobytes()
+        if _UNMADE in found:
+            for slot in slots.tolist():
+                self.make_digest(slot)
+            found = np.frombuffer(self._digests, _Digest).take(slots).tobytes()
+        return found
+
+    def make_digest(self, slot: int) -> None:
+        """Make the digest of the body in a slot, if there is such a slot and it is not made yet."""
+        start, end = slot * DIGEST_SIZE, (slot + 1) * DIGEST_SIZE
+        if self._digests[start:end] == _UNMADE:
+            self._digests[start:end] = body_digest(self.bodies[slot])
+
     def add(self, entry: Entry, shown: Sortable, *, class_: int) -> int:
         """Take in a segment whose id is new; return its slot."""
         if self._free:
@@ -91,7 +119,10 @@ class Slots:
             return slot
         slot = self._slots[entry.id] = len(self.entries)
         self.entries.append(entry)
+        self.bodies.append(entry.body)
+        self._class_numbers = None
         self.classes.append(class_)
+        self._digests += _UNMADE
         self.created.append(_number(shown.created_at))
         self.modified.append(_number(shown.modified_at))
         self.prefixes += prefix(shown.display_name)
@@ -100,6 +131,8 @@ class Slots:
     def replace(self, slot: int, entry: Entry, *, class_: int) -> None:
         """Take in a segment's new state."""
         self.entries[slot] = entry
+        self.bodies[slot] = entry.body
+        self._digests[slot * DIGEST_SIZE : (slot + 1) * DIGEST_SIZE] = _UNMADE
         self.classes[slot] = class_
 
     def place(self, slot: int, shown: Sortable) -> None:
@@ -112,6 +145,7 @@ class Slots:
         """Forget a segment; return the slot that it had."""
         slot = self._slots.pop(segment_id)
         self.entries[slot] = _FREE
+        self.bodies[slot] = b""
         self._free.append(slot)
         return slot
 

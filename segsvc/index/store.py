@@ -106,10 +106,18 @@ class SegmentStore:
         """Return the segment with this id, or None."""
         return self._contents.slots.get(segment_id)
 
-    def entries(self, slots: SlotArray) -> list[Entry]:
-        """Return the segments in these slots. Slots are good until the next change only."""
-        entries = self._contents.slots.entries
-        return [entries[slot] for slot in slots.tolist()]
+    def bodies(self, slots: SlotArray) -> list[bytes]:
+        """Return the bodies of the entries in these slots. Slots are good until the next change only."""
+        bodies = self._contents.slots.bodies
+        return [bodies[slot] for slot in slots.tolist()]
+
+    def digests(self, slots: SlotArray) -> bytes:
+        """Return the digests of the entries in these slots, one behind the other."""
+        return self._contents.slots.digests(slots)
+
+    def make_digest(self, slot: int) -> None:
+        """Make the digest of the entry in a slot, if there is one and its digest is not made yet."""
+        self._contents.slots.make_digest(slot)
 
     def view(self, roles: frozenset[str], labels: tuple[str, ...] = ()) -> View:
         """Return what a caller with these roles may see of the segments that have all of these labels.

@@ -37,6 +37,8 @@ MAX_ROLES = 1 << 16
 _CALLER_ROLES = 16
 _ROLE_LENGTH = 16
 
+_NONE = np.empty(0, np.int32)
+
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
 
@@ -44,7 +46,7 @@ _Caller = tuple[frozenset[str], _Labels]
 class View:
     """What one kind of caller sees. Made and changed by `Views` alone."""
 
-    __slots__ = ("_count", "_mask", "_views", "classes", "is_closed", "key", "labels", "members", "stamp")
+    __slots__ = ("_count", "_flags", "_mask", "_views", "classes", "is_closed", "key", "labels", "members", "stamp")
 
     def __init__(self, views: "Views", classes: bytearray, labels: _Labels, count: int) -> None:
         self.key = object()
@@ -61,6 +63,7 @@ class View:
         """Whether it is forgotten, and follows no changes any more."""
         self._views = views
         self._count = count
+        self._flags: NDArray[np.bool_] | None = None  # the classes, to be looked up
         self._mask = bytearray()  # by slot, and used only where there are labels
 
     def __len__(self) -> int:
@@ -72,12 +75,12 @@ class View:
         order = self._views.order(sort).whole
         return order.compress(self.in_view(order))
 
-    def slice(self, offset: int, count: int, *, sort: str | None = None) -> list[Entry]:
-        """Return ``count`` segments from ``offset`` on, at a cost that does not depend on how many there are."""
+    def slice(self, offset: int, count: int, *, sort: str | None = None) -> SlotArray:
+        """Return ``count`` slots from ``offset`` on, to be read at once. What it costs does not depend on the index."""
         end = min(offset + count, self._count)
         running, blocks = self._views.counted(self, sort).running, self._views.order(sort).blocks
         if offset >= end:
-            return []
+            return _NONE
         first = bisect_right(running, offset) - 1
         last = bisect_right(running, end - 1, first) - 1
         if first == last:
@@ -86,9 +89,7 @@ class View:
             part = b"".join([blocks[block] for block in range(first, last + 1) if running[block] < running[block + 1]])
         window = np.frombuffer(part, np.int32)
         before = running[first]
-        entries = self._views.contents.slots.entries
-        page = window.compress(self.in_view(window))[offset - before : end - before]
-        return [entries[slot] for slot in page.tolist()]
+        return window.compress(self.in_view(window))[offset - before : end - before]
 
     def among(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the indices of those of the slots that are in view."""
@@ -97,7 +98,9 @@ class View:
     def in_view(self, slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
         """Tell of each slot whether its segment is in view."""
         if not self.labels:
-            return self._views.contents.in_classes(self.classes, slots)
+            if self._flags is None:
+                self._flags = np.frombuffer(self.classes, np.bool_)
+            return self._views.contents.in_classes(self._flags, slots)
         self._widen()
         return np.frombuffer(self._mask, np.bool_).take(slots)
 
@@ -135,7 +138,13 @@ class View:
         """Follow no changes from here on, and hold nothing that is large."""
         self.is_closed = True
         self.classes = bytearray()
+        self._flags = None
         self._mask = bytearray()
+
+    def widen(self, capacity: int) -> None:
+        """Have a flag for each class, also for those that are new."""
+        self._flags = None  # what is looked into cannot be made longer
+        self.classes.extend(bytes(capacity - len(self.classes)))
 
     def _widen(self) -> None:
         """Have a flag for each slot, also for those that are new."""
@@ -290,7 +299,7 @@ class Views:
             if view.classes == classes and view.labels == labels:
                 return view
         if labels:
-            slots = self.contents.labelled(classes, labels)
+            slots = self.contents.labelled(np.frombuffer(classes, np.bool_), labels)
             view = View(self, classes, labels, len(slots))
             view.mark(slots)
         else:
@@ -314,7 +323,7 @@ class Views:
         classes = self.contents.classes
         readers, capacity = classes.readers(class_), classes.capacity
         for view in self._views():
-            view.classes.extend(bytes(capacity - len(view.classes)))
+            view.widen(capacity)
         openers: dict[View, list[_Known]] = {}
         others: set[View] = set()
         for known in self._known.values():

@@ -83,18 +83,12 @@ def item_url(base: str, segment_id: str) -> str:
 
 
 class PageLinks(NamedTuple):
-    """The addresses of a page and its neighbours; ``prev`` and ``next`` are None where there is none."""
+    """Where a page and its neighbours are; a neighbour that is not there is left out."""
 
-    self: str
-    first: str
-    prev: str | None
-    next: str | None
-    last: str
-
-    def header(self) -> str:
-        """Write the Link header (RFC 8288)."""
-        relations = (("first", self.first), ("prev", self.prev), ("next", self.next), ("last", self.last))
-        return ", ".join([f'<{url}>; rel="{relation}"' for relation, url in relations if url is not None])
+    header: str
+    """The value of the Link header (RFC 8288)."""
+    json: str
+    """A JSON object."""
 
 
 def page_links(base: str, asked: ListRequest, total: int) -> PageLinks:
@@ -105,13 +99,18 @@ def page_links(base: str, asked: ListRequest, total: int) -> PageLinks:
         given = [("search", search), ("sort", sort), *(("label", label) for label in labels)]
         end += "".join([f"&{name}={quote(text, safe='')}" for name, text in given if text is not None])
     last = (max(total, 1) - 1) // pagesize * pagesize
-    return PageLinks(
-        self=f"{start}{offset}{end}&action=self",
-        first=f"{start}0{end}",
-        prev=f"{start}{max(0, min(offset - pagesize, last))}{end}" if offset else None,
-        next=f"{start}{offset + pagesize}{end}" if offset + pagesize < total else None,
-        last=f"{start}{last}{end}",
-    )
+    header = f'<{start}0{end}>; rel="first", '
+    # neither a checked base nor what is quoted holds anything that JSON would escape
+    json = f'{{"self":"{start}{offset}{end}&action=self"'
+    if offset:
+        prev = f"{start}{max(0, min(offset - pagesize, last))}{end}"
+        header += f'<{prev}>; rel="prev", '
+        json += f',"prev":"{prev}"'
+    if offset + pagesize < total:
+        next_ = f"{start}{offset + pagesize}{end}"
+        header += f'<{next_}>; rel="next", '
+        json += f',"next":"{next_}"'
+    return PageLinks(f'{header}<{start}{last}{end}>; rel="last"', f"{json}}}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,19 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, MultiMapping
 
 from segsvc.web.conditional import not_modified
-from segsvc.web.representation import Representation
+from segsvc.web.representation import JSON, Representation
 
-_ABSENT_FROM_304 = frozenset({hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING})
+_ABSENT_FROM_304 = (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING)
 
 
 class Common:
-    """The headers that all answers of a kind carry; they take the place of others of their name."""
+    """The headers that all answers of a kind carry, Vary among them; they take the place of others of their name."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
-        self.lines = _lines(headers)
+        self.lines = "".join([f"{name}: {text}\r\n" for name, text in headers.items()])
+        self.head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\n{self.lines}"
+        self.head_304 = f"HTTP/1.1 304 Not Modified\r\n{self.lines}"
 
 
 class Prepared:
@@ -34,14 +36,14 @@ class Prepared:
         """Take a representation and the headers that come with each of its kind."""
         self._form = form
         self._common = common
-        self._tag = form.headers.get("ETag")
+        self._tag = form.tag
         self._head = b""  # both when first asked for
         self._head_304 = b""
 
     @property
     def size(self) -> int:
         """About how many bytes it takes to keep: the headers stand in the representation and in both heads."""
-        return len(self._form.body) + 3 * sum(map(len, self._form.headers.values())) + 4096
+        return len(self._form.body) + 3 * len(self._form.lines) + 4096
 
     @property
     def digest(self) -> bytes | None:
@@ -71,18 +73,17 @@ class Prepared:
         """
         if self.is_known(asked):
             if not self._head_304:
-                own = self._own(without=_ABSENT_FROM_304)
-                self._head_304 = b"HTTP/1.1 304 Not Modified\r\n%s%s" % (own, self._common.lines)
+                self._head_304 = f"{self._common.head_304}ETag: {self._tag}\r\n{self._form.lines}".encode()
             return 304, b"%s%s%s" % (self._head_304, lines, dated())
         body = self._form.body
         if not self._head:
-            length = b"Content-Length: %d\r\n" % len(body)
-            self._head = b"HTTP/1.1 200 OK\r\n%s%s%s" % (self._own(), self._common.lines, length)
+            self._head = self._head_200().encode()
         return 200, b"%s%s%s%s" % (self._head, lines, dated(), b"" if method == hdrs.METH_HEAD else body)
 
-    def _own(self, without: frozenset[str] = frozenset()) -> bytes:
-        absent = self._common.headers.keys() | without
-        return _lines({name: text for name, text in self._form.headers.items() if name not in absent})
+    def _head_200(self) -> str:
+        encoding = "Content-Encoding: gzip\r\n" if self._form.is_compressed else ""
+        tag = "" if self._tag is None else f"ETag: {self._tag}\r\n"
+        return f"{self._common.head}{encoding}{tag}{self._form.lines}Content-Length: {len(self._form.body)}\r\n"
 
 
 class _Date:
@@ -102,7 +103,3 @@ class _Date:
 
 dated = _Date()
 """What ends the head of an answer that is sent now."""
-
-
-def _lines(headers: Mapping[str, str]) -> bytes:
-    return "".join([f"{name}: {text}\r\n" for name, text in headers.items()]).encode()

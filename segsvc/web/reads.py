@@ -13,7 +13,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from segsvc.auth.principal import Principal
 from segsvc.domain.errors import AccessDenied, InvalidParameters, SegmentNotFound
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
-from segsvc.index.query import Query
+from segsvc.index.query import Query, Selection
 from segsvc.index.views import View
 from segsvc.service import existing
 from segsvc.web import render
@@ -182,17 +182,29 @@ class Reads:
             key = _page_key(view, asked, base=base, gzip=gzip)
             page = self._kept(key, view)
             if page is None:
+                await self._digested(self._service.select(view, asked.query))
+                view, revision = self._service.view(principal, asked.query.labels), self._service.revision
+                key = _page_key(view, asked, base=base, gzip=gzip)
                 stamp, selection = view.stamp, self._service.select(view, asked.query)
-                await _digested(selection.entries)
-                digest = render.page_digest(selection)
+                digest = self._service.digest(selection)
                 page = self._unchanged(key, digest, stamp)
                 if page is None:
                     links = page_links(base, asked, selection.total)
                     rendered = partial(render.page, selection, links, base=base, gzip=gzip, digest=digest)
-                    takes_long = gzip or _size(selection.entries) > MAX_BYTES_RENDERED_AT_ONCE
+                    takes_long = gzip or _size(selection.bodies) > MAX_BYTES_RENDERED_AT_ONCE
                     form = await self._beside(rendered) if takes_long else rendered()
                     page = self._keep(key, asked, stamp, form)
         return self.respond(request, page, revision=revision)
+
+    async def _digested(self, selection: Selection) -> None:
+        """Have the digests made that are not, with others served in between."""
+        size = 0
+        for slot, body in zip(selection.slots.tolist(), selection.bodies, strict=True):
+            size += len(body)
+            if size > MAX_BYTES_RENDERED_AT_ONCE:
+                size = 0
+                await asyncio.sleep(0)
+            self._service.make_digest(slot)
 
     async def _large_item(
         self, principal: Principal, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool
@@ -298,10 +310,10 @@ class Reads:
         None where that takes long.
         """
         selection = self._service.select(view, asked.query)
-        size = _size(selection.entries)
+        size = _size(selection.bodies)
         if size > MAX_BYTES_RENDERED_AT_ONCE:
             return None
-        digest = render.page_digest(selection)
+        digest = self._service.digest(selection)
         answer = self._unchanged(key, digest, view.stamp)
         if answer is not None:
             return answer
@@ -358,8 +370,8 @@ def _is_large(asked: ListRequest, *, gzip: bool) -> bool:
     return asked.query.pagesize > (MAX_COMPRESSED_AT_ONCE if gzip else MAX_RENDERED_AT_ONCE)
 
 
-def _size(entries: Sequence[Entry]) -> int:
-    return sum([len(entry.body) for entry in entries])
+def _size(bodies: Iterable[bytes]) -> int:
+    return sum(map(len, bodies))
 
 
 def _is_large_item(entry: Entry, *, gzip: bool, export: bool) -> bool:
@@ -368,17 +380,6 @@ def _is_large_item(entry: Entry, *, gzip: bool, export: bool) -> bool:
 
 def _rendered(entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Representation:
     return render.exported(entry, gzip=gzip) if asked.export else render.item(entry, base, gzip=gzip)
-
-
-async def _digested(entries: Sequence[Entry]) -> None:
-    """Have all digests made, with others served in between."""
-    size = 0
-    for entry in entries:
-        size += len(entry.body)
-        if size > MAX_BYTES_RENDERED_AT_ONCE:
-            size = 0
-            await asyncio.sleep(0)
-        _ = entry.digest
 
 
 def _give_way() -> None:

@@ -2,7 +2,6 @@
 
 import re
 import zlib
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,21 +21,35 @@ _ACCEPTED = re.compile(r"\s*(gzip|\*)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s
 
 
 class Representation(NamedTuple):
-    """A body with its headers; ``digest`` stands for what it says, whatever the encoding."""
+    """A body with what its headers say."""
 
     body: bytes
-    headers: Mapping[str, str]
     digest: bytes | None = None
+    """What stands for what the body says, whatever the encoding."""
+    lines: str = ""
+    """Header fields as they go out, each with its line break: those that not every body has."""
+    is_compressed: bool = False
+
+    @property
+    def tag(self) -> str | None:
+        """Its entity tag, if it has one."""
+        return None if self.digest is None else entity_tag(self.digest, "-gzip" if self.is_compressed else "")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All that are its own."""
+        headers = {"Content-Type": JSON, "Vary": VARY}
+        if self.is_compressed:
+            headers["Content-Encoding"] = "gzip"
+        tag = self.tag
+        if tag is not None:
+            headers["ETag"] = tag
+        return headers | dict(line.split(": ", 1) for line in self.lines.splitlines())
 
 
-def represent(
-    body: bytes, *, gzip: bool, digest: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> Representation:
+def represent(body: bytes, *, gzip: bool, digest: bytes | None = None, lines: str = "") -> Representation:
     """Make an answer of a body of JSON; ``gzip`` tells whether the caller accepts that encoding."""
-    whole = {"Content-Type": JSON, "Vary": VARY, **(headers or {})}
-    if digest is not None:
-        whole["ETag"] = entity_tag(digest)
-    plain = Representation(body, whole, digest)
+    plain = Representation(body, digest, lines)
     return compressed(plain) if gzip else plain
 
 
@@ -44,11 +57,9 @@ def compressed(plain: Representation) -> Representation:
     """Compress an answer, unless it is short. Uses nothing that others change, so that any thread may do it."""
     if len(plain.body) <= COMPRESS_OVER:
         return plain
-    headers = {**plain.headers, "Content-Encoding": "gzip"}
-    if plain.digest is not None:
-        headers["ETag"] = entity_tag(plain.digest, "-gzip")
     # a constant header without a time stamp: equal bodies are equal bytes on every replica
-    return Representation(zlib.compress(plain.body, level=_LEVEL, wbits=_GZIP), headers, plain.digest)
+    body = zlib.compress(plain.body, level=_LEVEL, wbits=_GZIP)
+    return Representation(body, plain.digest, plain.lines, is_compressed=True)
 
 
 def accepts_gzip(headers: MultiMapping[str]) -> bool:

@@ -83,6 +83,6 @@ def test_what_a_list_takes_the_place_of_is_freed_though_it_is_out_of_sight() -> 
         for labels in ((), ("a",)):
             for search, sort in ((None, "displayName"), ("name", None), (None, "-modifiedAt")):
                 query = Query(0, 5, search, sort, labels)
-                assert len(selector.select(store.view(caller, labels), query).entries) == 5
+                assert len(selector.select(store.view(caller, labels), query).bodies) == 5
 
     assert [contents() is None for contents in gone] == [True, True, False]

@@ -14,6 +14,7 @@ from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.query import RELEVANCE, SORTS, Query, Selector
 from segsvc.index.store import SegmentStore
 from tests.index import oracle
+from tests.index.shown import ids_on
 
 CALLER = frozenset({"a"})
 
@@ -63,7 +64,7 @@ def query(**asked: object) -> Query:
 def select(store: SegmentStore, **asked: object) -> tuple[list[str], int]:
     wanted = query(**asked)
     selection = Selector(store).select(store.view(CALLER, wanted.labels), wanted)
-    return [shown.id for shown in selection.entries], selection.total
+    return ids_on(selection), selection.total
 
 
 entries = st.builds(
@@ -109,7 +110,7 @@ def test_a_page_is_a_slice_of_all_that_filters_keep_in_order(held: list[Entry], 
     store = store_of(*held)
     selection = Selector(store).select(store.view(CALLER, asked.labels), asked)
     ids = expected(held, asked)
-    assert [shown.id for shown in selection.entries] == ids[asked.offset : asked.offset + asked.pagesize]
+    assert ids_on(selection) == ids[asked.offset : asked.offset + asked.pagesize]
     assert selection.total == len(ids)
 
 
@@ -128,7 +129,7 @@ def test_what_is_kept_of_a_query_never_outlives_a_change(changes: list[Entry], a
                 selection = selector.select(store.view(CALLER, one.labels), one)
                 assert selection.total == len(expected(list(held.values()), one))
                 wanted = expected(list(held.values()), one)[one.offset : one.offset + one.pagesize]
-                assert [shown.id for shown in selection.entries] == wanted
+                assert ids_on(selection) == wanted
 
 
 def test_what_is_kept_of_one_query_is_no_answer_to_another() -> None:
@@ -144,7 +145,7 @@ def test_what_is_kept_of_one_query_is_no_answer_to_another() -> None:
             for wanted in ((), ("x",), ("x", "y")):
                 asked = query(search=search, sort=sort, labels=wanted)
                 selection = selector.select(store.view(CALLER, wanted), asked)
-                assert [shown.id for shown in selection.entries] == expected(held, asked)
+                assert ids_on(selection) == expected(held, asked)
 
 
 class TestLabels:
@@ -206,3 +207,28 @@ def test_the_total_counts_only_what_the_caller_may_see() -> None:
     assert select(store) == (["a"], 1)
     assert select(store, search="demo") == (["a"], 1)
     assert Selector(store).select(store.view(frozenset()), query(search="demo")).total == 0
+
+
+def test_a_digest_stands_for_what_a_page_shows_whatever_else_changes() -> None:
+    held = [entry_of(segment_id) for segment_id in "abc"]
+
+    def digest(store: SegmentStore, **asked: int) -> bytes:
+        selector = Selector(store)
+        return selector.digest(selector.select(store.view(CALLER), query(**asked)))
+
+    store = store_of(*held)
+    first, whole = digest(store, pagesize=2), digest(store)
+    assert digest(store, offset=1, pagesize=2) != first
+
+    again = replace(held[2], version=Version(held[2].version.uid, 2))
+    store.observe(again.id, again.version, again)
+    assert digest(store) == whole
+
+    renamed = entry_of("c", "Another", revision=3)
+    store.observe(renamed.id, renamed.version, renamed)
+    assert digest(store) != whole
+    assert digest(store, pagesize=2) == first
+
+    store.forget("c", Version(renamed.version.uid, 4))
+    assert digest(store, pagesize=2) != first  # the total shows
+    assert digest(store, pagesize=2) == digest(store_of(*held[:2]), pagesize=2)

@@ -16,6 +16,7 @@ from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.query import Query, Selector
 from segsvc.index.store import Relist, SegmentStore
+from tests.index.shown import entries_in, ids_on
 
 if TYPE_CHECKING:
     from segsvc.index.views import View
@@ -42,7 +43,7 @@ def shown(segment_id: str, version: Version, name: str = "Demo", *, roles: Roles
 
 
 def ids(view: View, sort: str | None = None) -> list[str]:
-    return [found.id for found in view.slice(0, len(view), sort=sort)]
+    return [found.id for found in entries_in(view, sort=sort)]
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,14 @@ class StoreFollowsCluster(RuleBasedStateMachine):
             if found is not None:
                 view = self.store.view(found.roles.readers)
                 selection = Selector(self.store).select(view, Query(0, 3, found.display_name))
-                assert found in selection.entries
+                assert found.id in ids_on(selection)
+
+    @invariant()
+    def what_pages_need_of_each_segment_is_that_of_its_last_state(self) -> None:
+        view = self.store.view(frozenset().union(*CALLERS))
+        slots, seen = view.slice(0, len(view)), entries_in(view)
+        assert self.store.bodies(slots) == [found.body for found in seen]
+        assert self.store.digests(slots) == b"".join(found.digest for found in seen)
 
     def teardown(self) -> None:
         """Whatever came before: once all has been told, the store is what the cluster is."""
@@ -294,7 +302,7 @@ def test_a_page_is_a_slice_of_all_in_order(
 ) -> None:
     view = store.view(caller)
 
-    page = [found.id for found in view.slice(offset, count, sort=sort)]
+    page = [found.id for found in entries_in(view, offset, count, sort=sort)]
     assert page == ids(view, sort)[offset : offset + count]
 
 
@@ -382,5 +390,5 @@ def test_a_cluster_that_names_an_object_twice_is_believed_the_last_time() -> Non
         relist.add(segment_id, version, entry(segment, version) if is_shown else None)
     store.finish(relist, 10)
     view = store.view(frozenset({DEFAULT_EDITOR}))
-    assert [(shown.id, shown.display_name) for shown in view.slice(0, 9)] == [("b", "Name 4"), ("c", "Name 6")]
+    assert [(shown.id, shown.display_name) for shown in entries_in(view)] == [("b", "Name 4"), ("c", "Name 6")]
     assert list(store.hidden) == ["a"]

@@ -9,8 +9,10 @@ import json
 import time
 from pathlib import Path
 
+import orjson
 from rapidfuzz import fuzz, process, utils
 
+from segsvc.index.entry import LINK, OPENING
 from segsvc.index.query import Query, Selector
 from tests.bench import corpus
 from tests.bench.programs.inside import filled
@@ -29,9 +31,11 @@ def main() -> None:
     store = filled(options.list.read_bytes())
     view = store.view(frozenset(corpus.DASHBOARD))
     selector = Selector(store)
-    everything = selector.select(view, Query(offset=0, pagesize=len(view))).entries
-    names = [utils.default_process(entry.display_name) for entry in everything]
-    texts = corpus.searches([entry.display_name for entry in everything], options.searches, seed=6)
+    everything = selector.select(view, Query(offset=0, pagesize=len(view))).bodies
+    whole = [orjson.loads(OPENING + body.partition(LINK)[0] + b"}") for body in everything]
+    shown = [segment["metadata"]["displayName"] for segment in whole]
+    names = [utils.default_process(name) for name in shown]
+    texts = corpus.searches(shown, options.searches, seed=6)
     every = max(len(texts) // options.sampled, 1)
     cpu, wall, sampled, reference, found = [], [], [], [], 0
     for number, text in enumerate(texts):
