@@ -6,10 +6,9 @@ import logging
 import random
 import re
 import sys
-from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -114,32 +113,6 @@ def trace_id(traceparent: str | None) -> str:
     return match[1] if match else f"{_draws.getrandbits(128) or 1:032x}"
 
 
-class RequestLine(NamedTuple):
-    """What is told of a request."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    status: int
-    seconds: float
-    caller: str | None
-    remote: str | None
-    trace_id: str
-
-    def fields(self) -> dict[str, Any]:
-        """Return it as an event has it."""
-        return {
-            "method": self.method,
-            "path": self.path,
-            "query": self.query,
-            "status": self.status,
-            "duration_ms": round(self.seconds * 1000, 3),
-            "caller": self.caller,
-            "remote": self.remote,
-            "trace_id": self.trace_id,
-        }
-
-
 class RequestLog:
     """The line that each request leaves: an event of structlog's, at a small part of its cost where the format is JSON.
 
@@ -149,30 +122,30 @@ class RequestLog:
     def __init__(self) -> None:
         self.enabled = True
         self._stream: TextIO | None = None
-        self._pending: list[RequestLine] = []
+        self._pending: list[dict[str, Any]] = []
 
     def configure(self, stream: TextIO | None, *, enabled: bool) -> None:
         """Write JSON to a stream, or let structlog do it in its way where there is none."""
         self.flush()
         self._stream, self.enabled = stream, enabled
 
-    def line(self, line: RequestLine) -> None:
-        """Write a line, unless the level leaves it out."""
+    def line(self, fields: dict[str, Any]) -> None:
+        """Write a line of these fields, unless the level leaves it out."""
         if not self.enabled:
             return
         if self._stream is None:
-            structlog.get_logger().info("request", **line.fields())
+            structlog.get_logger().info("request", **fields)
             return
         if not self._pending:
             asyncio.get_running_loop().call_soon(self.flush)
-        self._pending.append(line)
+        self._pending.append(fields)
 
     def flush(self) -> None:
         """Write what is pending."""
         if self._pending and self._stream is not None:
             pending, self._pending = self._pending, []
             common = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-            lines = [orjson.dumps({**line.fields(), **common}, option=_LINE) for line in pending]
+            lines = [orjson.dumps(fields | common, option=_LINE) for fields in pending]
             _put(self._stream, b"".join(lines).decode())
 
 

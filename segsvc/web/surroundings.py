@@ -11,7 +11,7 @@ from multidict import CIMultiDict, MultiMapping, istr
 
 from segsvc.auth.errors import TokenInvalid
 from segsvc.cluster.errors import ClusterError
-from segsvc.telemetry import CALLER, TRACE, Metrics, RequestLine, request_log, trace_id
+from segsvc.telemetry import CALLER, TRACE, Metrics, request_log, trace_id
 from segsvc.web.cors import Cors
 from segsvc.web.errors import HttpError, echo, from_exception, method_not_allowed, no_such_path
 from segsvc.web.representation import accepts_gzip, represent
@@ -108,7 +108,18 @@ class Surroundings:
         self._metrics.observe_request(
             method if method in hdrs.METH_ALL else "other", where.route, status=status, seconds=seconds
         )
-        request_log.line(RequestLine(method, where.path, where.query, status, seconds, caller, remote, trace))
+        request_log.line(
+            {
+                "method": method,
+                "path": where.path,
+                "query": where.query,
+                "status": status,
+                "duration_ms": round(seconds * 1000, 3),
+                "caller": caller,
+                "remote": remote,
+                "trace_id": trace,
+            }
+        )
 
 
 def _answer_to(error: Exception) -> HttpError:
