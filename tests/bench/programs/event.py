@@ -54,9 +54,8 @@ class Writers:
         happens = self._dice.choices(list(kinds), list(kinds.values()), k=len(chosen))
         events = list(zip(happens, chosen, strict=True))
         lines = [self._line(happened, self._resources[place]) for happened, place in events]
-        gone = {place for happened, place in events if happened == "deleted"}
-        if gone:
-            self._resources = [one for place, one in enumerate(self._resources) if place not in gone]
+        for gone in sorted((place for happened, place in events if happened == "deleted"), reverse=True):
+            del self._resources[gone]  # no new list: the collector would look through it while events are measured
         return lines
 
     def _line(self, kind: str, resource: dict[str, Any]) -> bytes:
