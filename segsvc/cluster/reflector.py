@@ -305,7 +305,7 @@ class Reflector:
         match event.type:
             case "ADDED" | "MODIFIED":
                 found = self._look(event.object)
-                self._store.observe(found.id, found.version, found.entry)
+                self._store.observe(found.id, found.version, found.entry, found.segment)
             case "DELETED":
                 segment_id, version = identity(event.object)
                 self._reported.pop(segment_id, None)

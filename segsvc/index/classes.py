@@ -8,19 +8,21 @@ import numpy as np
 
 from segsvc.index.postings import Postings
 
+NO_CLASS = 0
+"""The number of a class that no segment is ever in, and that nobody sees."""
 _LEAST = 64
 
 Readers = frozenset[str]
 
 
 class Classes:
-    """Classes by number, with the number of segments in each. None is empty."""
+    """Classes by number, with the number of segments in each. None is empty but `NO_CLASS`."""
 
     def __init__(self) -> None:
-        self.counts: list[int] = []
+        self.counts = [0]
         """By number; 0 for a number that is free."""
         self._numbers: dict[Readers, int] = {}
-        self._readers: list[Readers] = []
+        self._readers: list[Readers] = [frozenset()]
         self._free: list[int] = []
         self._of_role: Postings[str] = Postings("I")
 

@@ -6,6 +6,7 @@ block, so there is room for those of a great many views. What nobody reads is no
 
 from array import array
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -51,10 +52,14 @@ class Count:
             self._running = array("i", sums.tobytes())
         return self._running
 
-    def add(self, block: int, number: int) -> None:
-        """Count so many more in a block."""
-        self._held[block] += number
+    def follow(self, left: int, entered: int, *, saw: bool, sees: bool) -> None:
+        """Follow a segment that left a block, in view if ``saw``, and entered one, in view if ``sees``."""
+        if saw:
+            self._held[left] -= 1
+        if sees:
+            self._held[entered] += 1
         self._running = None
+        self.unread += 1
 
     def split(self, block: int, first: int) -> None:
         """Follow the split of a block, with so many of its segments in view in its first half."""
@@ -75,7 +80,7 @@ class Counts(Generic[_Viewer]):
         self._max_bytes = max_bytes
         self._bytes = 0
         self._counts: OrderedDict[tuple[_Viewer, str | None], Count] = OrderedDict()
-        self._viewers: dict[str | None, dict[_Viewer, None]] = {}
+        self._of_order: dict[str | None, dict[_Viewer, Count]] = {}
 
     def get(self, viewer: _Viewer, sort: str | None) -> Count | None:
         """Return what was counted for a view in an order, or None."""
@@ -91,24 +96,30 @@ class Counts(Generic[_Viewer]):
         """Keep what was counted, at the cost of what was not read for longest."""
         self._remove(viewer, sort)
         self._counts[viewer, sort] = count
-        self._viewers.setdefault(sort, {})[viewer] = None
+        self._of_order.setdefault(sort, {})[viewer] = count
         self._bytes += count.bytes
         self.make_room()
 
     def viewers(self, sort: str | None) -> list[_Viewer]:
         """Return the views for which something is kept in an order."""
-        return list(self._viewers.get(sort, ()))
+        return list(self._of_order.get(sort, ()))
 
-    def changing(self, viewer: _Viewer, sort: str | None) -> Count | None:
-        """Return what is kept, to follow a change; it is dropped instead if nobody has read it for long."""
-        count = self._counts.get((viewer, sort))
-        if count is None:
-            return None
-        count.unread += 1
-        if count.unread > MAX_UNREAD:
-            self._remove(viewer, sort)
-            return None
-        return count
+    def follow(self, seen: Iterable[tuple[_Viewer, bool, bool]], sort: str | None, left: int, entered: int) -> None:
+        """Let what is kept in an order follow a segment that left a block and entered one, or was in it and is.
+
+        ``seen`` are views, and whether each saw it before and sees it after. What nobody has read for long is dropped.
+        """
+        kept = self._of_order.get(sort)
+        if not kept:
+            return
+        for viewer, saw, sees in seen:
+            count = kept.get(viewer)
+            if count is None:
+                continue
+            if count.unread == MAX_UNREAD:
+                self._remove(viewer, sort)
+            else:
+                count.follow(left, entered, saw=saw, sees=sees)
 
     def split(self, viewer: _Viewer, sort: str | None, block: int, first: int) -> None:
         """Let what is kept follow the split of a block, with so many segments in view in its first half."""
@@ -122,13 +133,13 @@ class Counts(Generic[_Viewer]):
 
     def copy(self, viewer: _Viewer, other: _Viewer) -> None:
         """Keep what is kept for a view for another too, of the same segments, unless it has its own."""
-        for sort, viewers in self._viewers.items():
-            if viewer in viewers and other not in viewers:
-                self.put(other, sort, self._counts[viewer, sort].copy())
+        for sort, kept in self._of_order.items():
+            if viewer in kept and other not in kept:
+                self.put(other, sort, kept[viewer].copy())
 
     def forget(self, viewer: _Viewer) -> None:
         """Drop all that is kept for a view."""
-        for sort in self._viewers:
+        for sort in self._of_order:
             self._remove(viewer, sort)
 
     def clear(self, sort: str | None) -> None:
@@ -140,4 +151,4 @@ class Counts(Generic[_Viewer]):
         count = self._counts.pop((viewer, sort), None)
         if count is not None:
             self._bytes -= count.bytes
-            del self._viewers[sort][viewer]
+            del self._of_order[sort][viewer]

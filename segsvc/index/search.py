@@ -21,6 +21,7 @@ over the places of the words that it matches.
 """
 
 from array import array
+from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsvc.index.matches import NOTHING, POSITION_BITS, Match, Places, Ranked, both, distinct, either
-from segsvc.index.postings import Postings, put, take
+from segsvc.index.postings import Postings, take
 from segsvc.index.vocabulary import Vocabulary
 from segsvc.index.words import fold, words, words_and_signs
 
@@ -80,7 +81,7 @@ class SearchIndex:
                 held.append(place)
             else:
                 self._unused -= not held
-                put(held, place)
+                insort(held, place)
             place += 1
         if slot >= self._capacity:
             self._capacity = slot + 1

@@ -18,8 +18,8 @@ from segsvc.index.entry import DIGEST_SIZE, Entry, Version, body_digest
 SlotArray = NDArray[np.int32]
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 
-DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "displayName", "createdAt", "modifiedAt"
-"""What can be sorted by, besides the id."""
+ID, DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "id", "displayName", "createdAt", "modifiedAt"
+"""What lists can be sorted by."""
 
 PREFIX = 24
 """How many bytes of a display name are at hand for sorting."""
@@ -109,12 +109,18 @@ class Slots:
         if self._digests[start:end] == _UNMADE:
             self._digests[start:end] = body_digest(self.bodies[slot])
 
+    def name(self, slot: int) -> str:
+        """Return the display name of the segment in a slot. Most are at hand, and need not be sought in a body."""
+        short = self.prefixes[slot * PREFIX : (slot + 1) * PREFIX]
+        return self.entries[slot].display_name if short[-1] else short.rstrip(b"\0").decode()
+
     def add(self, entry: Entry, shown: Sortable, *, class_: int) -> int:
         """Take in a segment whose id is new; return its slot."""
         if self._free:
             slot = self._free.pop()
             self._slots[entry.id] = slot
-            self.replace(slot, entry, class_=class_)
+            self.replace(slot, entry, shows=True)
+            self.classes[slot] = class_
             self.place(slot, shown)
             return slot
         slot = self._slots[entry.id] = len(self.entries)
@@ -128,12 +134,12 @@ class Slots:
         self.prefixes += prefix(shown.display_name)
         return slot
 
-    def replace(self, slot: int, entry: Entry, *, class_: int) -> None:
-        """Take in a segment's new state."""
+    def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
+        """Take in a segment's new state, in which something new ``shows`` or not."""
         self.entries[slot] = entry
         self.bodies[slot] = entry.body
-        self._digests[slot * DIGEST_SIZE : (slot + 1) * DIGEST_SIZE] = _UNMADE
-        self.classes[slot] = class_
+        if shows:
+            self._digests[slot * DIGEST_SIZE : (slot + 1) * DIGEST_SIZE] = _UNMADE
 
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""

@@ -56,10 +56,10 @@ class Relist:
                 self.contents.remove(segment_id)
                 self._is_in_order = False  # its slot is free
         elif is_known:
-            self.contents.put(entry)
+            self.contents.put(entry, shown)
         else:
             self.hidden.pop(segment_id, None)
-            self.contents.add(entry, shown)
+            self.contents.add(entry, entry if shown is None else shown)
 
     def ids(self) -> SlotArray:
         """Return all slots in the order of ids."""
@@ -145,21 +145,26 @@ class SegmentStore:
 
     # --- the reflector
 
-    def observe(self, segment_id: str, version: Version, entry: Entry | None) -> None:
-        """Take in the state that the watch tells of; ``entry`` is None for an object that the API does not show."""
-        self._apply(segment_id, version, entry)
-        self.bookmark(version.revision)
+    def observe(self, segment_id: str, version: Version, entry: Entry | None, shown: Sortable | None = None) -> None:
+        """Take in the state that the watch tells of; ``entry`` is None for an object that the API does not show.
+
+        ``shown`` is what the entry was made of, where it is at hand: it saves looking into the entry.
+        """
+        revision = version.revision
+        self._apply(segment_id, version, revision, entry, shown)
+        self.bookmark(revision)
 
     def forget(self, segment_id: str, version: Version) -> None:
         """Take in that the watch told of an object's deletion, which happened at ``version.revision``."""
+        revision = version.revision
         known = self._known(segment_id)
-        if known is not None and known.revision <= version.revision:
+        if known is not None and known.revision <= revision:
             self._drop(segment_id)
         if self._tombstones:
             self._tombstones.pop(version.uid, None)
         if segment_id in self._writing:
-            self._gone[segment_id] = version.revision
-        self.bookmark(version.revision)
+            self._gone[segment_id] = revision
+        self.bookmark(revision)
 
     def bookmark(self, revision: int) -> None:
         """Take in that everything up to this resourceVersion has been told."""
@@ -192,7 +197,7 @@ class SegmentStore:
                 self._drop(segment_id)
         for segment_id, (version, entry) in since.items():
             if version.revision > revision:
-                self._apply(segment_id, version, entry)
+                self._apply(segment_id, version, version.revision, entry)
         self.revision = revision
         self.synced = True
         self._tell()
@@ -213,12 +218,13 @@ class SegmentStore:
 
     def written(self, segment_id: str, version: Version, entry: Entry | None) -> None:
         """Take in the result of a write of our own. The revision stays: only the watch tells what else happened."""
-        if version.revision <= self._gone.get(segment_id, 0):
+        revision = version.revision
+        if revision <= self._gone.get(segment_id, 0):
             return
-        self._apply(segment_id, version, entry)
+        self._apply(segment_id, version, revision, entry)
         if self._since_relist is not None:
             earlier = self._since_relist.get(segment_id)
-            if earlier is None or earlier[0].revision < version.revision:
+            if earlier is None or earlier[0].revision < revision:
                 self._since_relist[segment_id] = (version, entry)
 
     def deleted(self, segment_id: str, version: Version) -> None:
@@ -244,12 +250,14 @@ class SegmentStore:
     # --- inside
 
     def _known(self, segment_id: str) -> Version | None:
-        entry = self.get(segment_id)
+        entry = self._contents.slots.get(segment_id)
         return entry.version if entry is not None else self._hidden.get(segment_id)
 
-    def _apply(self, segment_id: str, version: Version, entry: Entry | None) -> None:
+    def _apply(
+        self, segment_id: str, version: Version, revision: int, entry: Entry | None, shown: Sortable | None = None
+    ) -> None:
         known = self._known(segment_id)
-        if known is not None and known.revision >= version.revision:
+        if known is not None and known.revision >= revision:
             return
         if self._tombstones and version.uid in self._tombstones:
             return
@@ -258,7 +266,9 @@ class SegmentStore:
             self._hidden[segment_id] = version
             return
         self._hidden.pop(segment_id, None)
-        self._views.change(self._contents.put(entry))
+        change = self._contents.put(entry, shown)
+        if change is not None:
+            self._views.change(change)
 
     def _drop(self, segment_id: str) -> None:
         self._hidden.pop(segment_id, None)

@@ -17,11 +17,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, compress
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segsvc.index.classes import NO_CLASS
 from segsvc.index.contents import Change, Contents
 from segsvc.index.counts import MAX_BYTES, Count, Counts
 from segsvc.index.entry import Entry
@@ -35,18 +36,34 @@ MAX_LABELLED = 64
 MAX_ROLES = 1 << 16
 """How many roles are known of callers in all, each caller counted as `_CALLER_ROLES` more, as a long label is."""
 _CALLER_ROLES = 16
+_MAX_SEERS = 64
+"""For how many classes it is kept which views see them: there may be as many as segments."""
 _ROLE_LENGTH = 16
 
 _NONE = np.empty(0, np.int32)
 
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
+_Seen: TypeAlias = "tuple[View, bool, bool]"
+"""A view, and whether a segment was in view of it and is."""
 
 
 class View:
     """What one kind of caller sees. Made and changed by `Views` alone."""
 
-    __slots__ = ("_count", "_flags", "_mask", "_views", "classes", "is_closed", "key", "labels", "members", "stamp")
+    __slots__ = (
+        "_count",
+        "_flags",
+        "_mask",
+        "_views",
+        "_wanted",
+        "classes",
+        "is_closed",
+        "key",
+        "labels",
+        "members",
+        "stamp",
+    )
 
     def __init__(self, views: "Views", classes: bytearray, labels: _Labels, count: int) -> None:
         self.key = object()
@@ -64,6 +81,7 @@ class View:
         self._views = views
         self._count = count
         self._flags: NDArray[np.bool_] | None = None  # the classes, to be looked up
+        self._wanted = frozenset(labels)
         self._mask = bytearray()  # by slot, and used only where there are labels
 
     def __len__(self) -> int:
@@ -108,13 +126,13 @@ class View:
         """Tell whether a segment of a class is in view."""
         if entry is None or not self.classes[class_]:
             return False
-        return not self.labels or all(label in entry.labels for label in self.labels)
+        return self._wanted.issubset(entry.labels)
 
     def follow(self, growth: int) -> None:
         """Follow a change of what is in view, by so many segments more or less."""
         self.stamp = object()
         if growth:
-            self.members = object()
+            self.members = self.stamp
             self._count += growth
 
     def mark(self, slots: SlotArray) -> None:
@@ -175,6 +193,8 @@ class Views:
         # no two of the same classes and labels; least recently used first
         self._plain: OrderedDict[View, None] = OrderedDict()
         self._labelled: OrderedDict[View, None] = OrderedDict()
+        # of those without labels, the ones that see a class: as far as needed since any of them has changed
+        self._seers: dict[int, list[View]] = {}
         # each with one of the views above, or with one that is closed
         self._known: LruCache[_Caller, _Known] = LruCache(MAX_ROLES, _weight)
 
@@ -194,6 +214,7 @@ class Views:
             view.close()
         self._plain.clear()
         self._labelled.clear()
+        self._seers.clear()
         self._known.clear()
         self._counts = Counts(0)
 
@@ -222,42 +243,33 @@ class Views:
 
     def change(self, change: Change) -> None:
         """Follow one segment's change in every view that sees it before or after."""
-        if not change.shows:
+        before, after, counts = change.class_before, change.class_after, self.contents.classes.counts
+        if before != after and counts[after] == 1:
+            self._open(after)
+        if not change.crosses and not change.left:  # the most frequent: it shows and stands where it did
+            self._renew(change)
             return
-        if change.begins:
-            self._open(change.class_after)
         seen = self._tell(change)
-        is_crossing = any(saw is not sees for _, saw, sees in seen)
         for sort, order in self._orders.items():
             move = order.follow(change)
             if move is not None:
                 self._move(move, sort, order, seen)
-            elif is_crossing:
+            elif change.crosses:
                 self._cross(change, sort, order, seen)
-        if change.ends:
-            self._close(change.class_before)
+        if before not in (after, NO_CLASS) and not counts[before]:
+            self._close(before)
 
-    def _cross(self, change: Change, sort: str | None, order: Order, seen: list[tuple[View, bool, bool]]) -> None:
+    def _cross(self, change: Change, sort: str | None, order: Order, seen: list[_Seen]) -> None:
         """Let counts follow a segment that stands where it stood, but came in view or went out of it."""
-        block = NOWHERE
-        for view, saw, sees in seen:
-            if saw is sees or (count := self._counts.changing(view, sort)) is None:
-                continue
-            if block == NOWHERE and change.after is not None:
-                block = order.block(change.after)
-            count.add(block, sees - saw)
+        crossing = [one for one in seen if one[1] is not one[2]]
+        if crossing:
+            block = order.block(change.slot)
+            self._counts.follow(crossing, sort, block, block)
 
-    def _move(self, move: Move, sort: str | None, order: Order, seen: list[tuple[View, bool, bool]]) -> None:
+    def _move(self, move: Move, sort: str | None, order: Order, seen: list[_Seen]) -> None:
         """Let counts follow a segment that came, went or moved, and then the blocks of the order."""
         left, entered = move
-        for view, saw, sees in seen:
-            count = self._counts.changing(view, sort)
-            if count is None:
-                continue
-            if saw:
-                count.add(left, -1)
-            if sees:
-                count.add(entered, 1)
+        self._counts.follow(seen, sort, left, entered)
         if entered != NOWHERE and order.split(entered):
             half = np.array(order.blocks[entered], np.int32)
             for view in self._counts.viewers(sort):
@@ -267,26 +279,38 @@ class Views:
             order.partition()
             self._counts.clear(sort)
 
-    def _tell(self, change: Change) -> list[tuple[View, bool, bool]]:
-        """Tell the views of a change; return those that a segment was or is in view of, and whether it was and is."""
-        before, after, class_ = change.before, change.after, change.class_after
-        if before is not None and after is not None and class_ == change.class_before and before.labels == after.labels:
-            # the most frequent: it shows where it showed before
-            stamp = object()
-            views = [view for view in self._plain if view.classes[class_]]
-            views += [view for view in self._labelled if view.sees(after, class_)]
-            for view in views:
-                view.stamp = stamp
-            return [(view, True, True) for view in views]
-        seen = []
-        for view in self._views():
-            saw, sees = view.sees(before, change.class_before), view.sees(after, class_)
+    def _renew(self, change: Change) -> None:
+        """Tell the views of a change of nothing but what is shown of a segment."""
+        for view in self._seeing(change.class_after):
+            view.stamp = object()
+        for view in self._labelled:
+            if view.sees(change.after, change.class_after):
+                view.stamp = object()
+
+    def _tell(self, change: Change) -> list[_Seen]:
+        """Tell the views of a change; return those that a segment was or is in view of."""
+        before, after = change.class_before, change.class_after
+        seen: list[_Seen] = [(view, True, view.classes[after] > 0) for view in self._seeing(before)]
+        if before != after:
+            seen += [(view, False, True) for view in self._seeing(after) if not view.classes[before]]
+        for view in self._labelled:
+            saw, sees = view.sees(change.before, before), view.sees(change.after, after)
             if saw or sees:
-                view.follow(sees - saw)
                 seen.append((view, saw, sees))
-                if view.labels:
+                if saw is not sees:
                     view.mark_one(change.slot, sees=sees)
+        for view, saw, sees in seen:
+            view.follow(sees - saw)
         return seen
+
+    def _seeing(self, class_: int) -> list[View]:
+        """Return the plain views of a class: the same for one change after another, until views change."""
+        seeing = self._seers.get(class_)
+        if seeing is None:
+            if len(self._seers) >= _MAX_SEERS:
+                self._seers.clear()
+            seeing = self._seers[class_] = [view for view in self._plain if view.classes[class_]]
+        return seeing
 
     def _views(self) -> Iterator[View]:
         return chain(self._plain, self._labelled)
@@ -310,11 +334,13 @@ class Views:
     def _add(self, view: View) -> None:
         room = self._room(view.labels)
         room[view] = None
+        self._seers.clear()
         if len(room) > (MAX_LABELLED if view.labels else MAX_VIEWS):
             self._forget(next(iter(room)))
 
     def _forget(self, view: View) -> None:
         del self._room(view.labels)[view]
+        self._seers.clear()
         self._counts.forget(view)
         view.close()
 
@@ -344,10 +370,12 @@ class Views:
                 for known in callers:
                     known.view = view
             view.classes[class_] = 1
+        self._seers.clear()
 
     def _close(self, class_: int) -> None:
         """Take a class that became empty out of all views; those that were different by it alone become one."""
         # those that may be alike are told by their length: there may be as many flags as segments, in hundreds of views
+        self._seers.clear()
         apart: dict[tuple[int, _Labels], list[View]] = {}
         for view in self._views():
             if not view.classes[class_]:

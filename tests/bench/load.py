@@ -46,8 +46,8 @@ class Requests(Protocol):
 class Target:
     """A request to a process, sent again and again, or requests of which each is sent once.
 
-    Every answer must have the status and be the "same" as one before, or may be "any". Where they are to be "alike", none
-    may be an error, and on average they must be about as long.
+    Every answer must have the status and be the "same" as one before, or may be "any". Where they are to be "alike",
+    none may be an error, and on average they must be about as long.
     """
 
     process: Process

@@ -53,6 +53,35 @@ def test_no_text_is_taken_for_another(segment: Segment, text: str) -> None:
     assert (held.created_at, held.modified_at) == (segment.created_at, segment.modified_at)
 
 
+@segment_test
+@given(
+    segment=segments,
+    name=st.none() | texts.map("x{}".format),
+    description=st.none() | texts,
+    times=st.none() | st.sampled_from([("", ""), ("2020-03-18T18:08:31.850", ""), ("", "2020-03-18T18:08:31.850")]),
+)
+@example(segment=SEGMENT, name='Demo","description":"', description=None, times=None)
+@example(segment=SEGMENT, name=None, description=',"createdAt":"","modifiedAt":""', times=None)
+@example(segment=SEGMENT, name="Demos", description=None, times=None)
+def test_sorts_as_another_exactly_if_name_and_times_are_the_same(
+    segment: Segment, name: str | None, description: str | None, times: tuple[str, str] | None
+) -> None:
+    created_at, modified_at = (segment.created_at, segment.modified_at) if times is None else times
+    other = replace(
+        segment,
+        display_name=segment.display_name if name is None else name,
+        description=segment.description if description is None else description,
+        created_at=created_at,
+        modified_at=modified_at,
+    )
+    is_alike = other.display_name == segment.display_name and (created_at, modified_at) == (
+        segment.created_at,
+        segment.modified_at,
+    )
+    assert entry(segment, FIRST).sorts_as(entry(other, FIRST)) is is_alike
+    assert entry(other, FIRST).sorts_as(entry(segment, FIRST)) is is_alike
+
+
 @property_test
 @given(uid=texts | st.uuids().map(str), revision=st.integers())
 @example(uid="74648F8F-f594-411b-8866-4ad701bd90de", revision=1)

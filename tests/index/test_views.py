@@ -80,7 +80,9 @@ class Index:
         self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block)
 
     def put(self, shown: Entry) -> None:
-        self.views.change(self.contents.put(shown))
+        change = self.contents.put(shown)
+        if change is not None:
+            self.views.change(change)
 
     def remove(self, segment_id: str) -> None:
         change = self.contents.remove(segment_id)
@@ -349,6 +351,16 @@ def test_callers_are_parted_by_a_class_that_some_of_them_see_and_united_when_it_
     index.put(entry_of("c", roles=Roles(editor=("y",), viewer=())))
     assert index.view("ax") is index.view("a") is shared
     assert shared.stamp is stamp, "who could not see it has seen no change"
+
+
+@pytest.mark.parametrize("change", [entry_of("a", name="Other", labels=("u",)), entry_of("b", labels=("u",))])
+def test_no_two_views_ever_have_the_same_stamp(change: Entry) -> None:
+    index = Index(entry_of("a", labels=("u",)), entry_of("c", roles=Roles(editor=("c",), viewer=()), labels=("u",)))
+    callers = [("a", ()), ("a c", ()), ("a", ("u",)), ("a c", ("u",))]
+    for _ in range(2):
+        stamps = {id(index.view(roles, *labels).stamp) for roles, labels in callers}
+        assert len(stamps) == len(callers), "those who change over to another view see another stamp"
+        index.put(change)
 
 
 def test_an_order_that_only_one_of_two_united_views_had_is_kept(held: list[Entry]) -> None:

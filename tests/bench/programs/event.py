@@ -82,7 +82,7 @@ def take_in(store: SegmentStore, line: bytes) -> None:
         store.forget(*identity(event["object"]))
         return
     found = observed(event["object"])
-    store.observe(found.id, found.version, found.entry)
+    store.observe(found.id, found.version, found.entry, found.segment)
 
 
 def render(line: bytes) -> None:
