@@ -83,7 +83,7 @@ class ListDecoder:
         items: list[Any] | None = None
         if self._head or start:
             end = text.rfind(_SEAM, start) + 1
-            items = _array(text[start:end]) if end else None
+            items = _array(memoryview(text)[start:end]) if end else None
         if items is None:
             # each attempt costs as much as what is pending: with as much again before the next, all cost twice the list
             self._enough = 2 * len(text)
@@ -95,9 +95,9 @@ class ListDecoder:
         return items
 
 
-def _array(text: bytes) -> list[Any] | None:
+def _array(text: memoryview) -> list[Any] | None:
     try:
-        items: list[Any] = orjson.loads(b"[%b]" % text)
+        items: list[Any] = orjson.loads(b"".join((b"[", text, b"]")))
     except orjson.JSONDecodeError:
         return None
     return items

@@ -203,7 +203,7 @@ class Reflector:
         log.info(
             "segments_listed",
             why=reason,
-            segments=len(relist.entries),
+            segments=len(self._store),
             hidden=len(relist.hidden),
             revision=revision,
             seconds=round(self._alive_at - started, 3),

@@ -5,6 +5,7 @@ A hundred thousand segments are looked at whenever the service starts. Invariant
 """
 
 import re
+from collections.abc import Iterable
 
 from segsvc.domain.schedule import check_schedule
 
@@ -29,15 +30,8 @@ def is_ordinary(data: object) -> bool:
     if type(data) is not dict:
         return False
     for name, member in data.items():
-        if name == "cronjob":
-            ordinary = _is_cronjob(member)
-        elif name == "env":
-            ordinary = _is_env(member)
-        elif name == "envFromSecrets":
-            ordinary = _are_secrets(member)
-        else:
-            ordinary = name == "image" and _is_image(member)
-        if not ordinary:
+        is_member = _MEMBERS.get(name)
+        if is_member is None or not is_member(member):
             return False
     return "cronjob" in data
 
@@ -58,12 +52,16 @@ def _is_cronjob(cronjob: object) -> bool:
 
 
 def _is_env(env: object) -> bool:
-    if type(env) is not dict:
+    if type(env) is not dict or not _are_names(env):
         return False
-    for name, text in env.items():
-        if type(text) is not str or (name not in _names and not _is_name(name)):
+    for text in env.values():
+        if type(text) is not str:
             return False
     return env.get("TYPE", "pivot") in TYPES and env.get("DB_TYPE", "postgres") in DB_TYPES
+
+
+def _are_names(names: Iterable[str]) -> bool:
+    return _names.issuperset(names) or all(map(_is_name, names))
 
 
 def _is_name(name: str) -> bool:
@@ -77,11 +75,9 @@ def _is_name(name: str) -> bool:
 
 
 def _are_secrets(secrets: object) -> bool:
-    if type(secrets) is not dict:
+    if type(secrets) is not dict or not _are_names(secrets):
         return False
-    for name, member in secrets.items():
-        if name not in _names and not _is_name(name):
-            return False
+    for member in secrets.values():
         if type(member) is not dict or len(member) != 2:
             return False
         secret, key = member.get("secret"), member.get("key")
@@ -103,3 +99,6 @@ def _is_image(image: object) -> bool:
         if not ordinary:
             return False
     return True
+
+
+_MEMBERS = {"cronjob": _is_cronjob, "env": _is_env, "envFromSecrets": _are_secrets, "image": _is_image}

@@ -1,5 +1,6 @@
 """All that is known of the segments shown, but for orders and views: what a relist makes anew and swaps in whole."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from segsvc.index.classes import NO_CLASS, Classes
 from segsvc.index.entry import Entry
 from segsvc.index.postings import Postings
 from segsvc.index.search import SearchIndex
-from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, SlotArray, Slots, Sortable
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, Batch, SlotArray, Slots, Sortable
 
 Sorted: TypeAlias = Mapping[str, Any]
 """Some of what lists can be sorted by: a text, or a number of `segsvc.index.slots`."""
@@ -51,6 +52,18 @@ class Contents:
             self.labels.add(label, slot)
         self.names.put(slot, shown.display_name)
         return slot
+
+    def extend(self, batch: Batch) -> None:
+        """Take in segments whose ids are new, and all different; none may have been removed before."""
+        first = self.slots.capacity
+        self.slots.extend(batch, classes=[self.classes.join(entry.roles.readers) for entry in batch.entries])
+        labelled: defaultdict[str, list[int]] = defaultdict(list)
+        for slot, entry in enumerate(batch.entries, first):
+            for label in entry.labels:
+                labelled[label].append(slot)
+        for label, slots in labelled.items():
+            self.labels.extend(label, slots)
+        self.names.extend(first, batch.display_names)
 
     def put(self, entry: Entry, shown: Sortable | None = None) -> Change | None:
         """Take in a segment, or a new state of one; return what readers see of it, or None if that is nothing.

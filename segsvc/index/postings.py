@@ -6,6 +6,7 @@ it is used within one call.
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
@@ -33,6 +34,11 @@ class Postings(Generic[_Key]):
             self._arrays[key] = array(self._typecode, (number,))
         else:
             put(numbers, number)
+
+    def extend(self, key: _Key, numbers: Iterable[int]) -> None:
+        """Add numbers, upwards, which are above all that the key has."""
+        held = self._arrays.setdefault(key, array(self._typecode))
+        held.extend(dict.fromkeys(numbers))  # one may be named twice
 
     def remove(self, key: _Key, number: int) -> None:
         """Remove a number, where the key has it."""

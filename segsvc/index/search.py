@@ -22,8 +22,8 @@ over the places of the words that it matches.
 
 from array import array
 from bisect import insort
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from functools import cache
 from itertools import pairwise
 
@@ -85,6 +85,29 @@ class SearchIndex:
             place += 1
         if slot >= self._capacity:
             self._capacity = slot + 1
+        self.stamp = object()
+
+    def extend(self, slot: int, names: Iterable[str]) -> None:
+        """Take in the names of this slot and the next ones, which are above all that have had one.
+
+        It takes less time than one by one: the many arrays of places are in no cache, and each is gone to once.
+        """
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for first, name in enumerate(names, slot):
+            known, signs = words_and_signs(name)
+            for between in signs:
+                self._signs.add(between, first << POSITION_BITS)
+            for place, word in enumerate(known[:_MAX_WORDS], first << POSITION_BITS):
+                found[word].append(place)
+            self._capacity = first + 1
+        for word, places in found.items():
+            held = self._places.get(word)
+            if held is None:
+                self._vocabulary.add(word)
+                self._places[word] = array("q", places)
+            else:
+                self._unused -= not held
+                held.fromlist(places)
         self.stamp = object()
 
     def remove(self, slot: int, name: str) -> None:

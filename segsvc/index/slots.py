@@ -6,7 +6,8 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 """
 
 from array import array
-from collections.abc import KeysView
+from collections.abc import KeysView, Sequence
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +42,27 @@ class Sortable(Protocol):
         """A timestamp, or empty."""
 
 
+class Batch:
+    """Segments that are yet to be taken in together, with what lists are sorted by.
+
+    No more than that is held of them: whatever holds their data would keep the garbage collector busy.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.display_names: list[str] = []
+        self.created: list[str] = []
+        self.modified: list[str] = []
+
+    def add(self, entry: Entry, shown: Sortable) -> None:
+        """Add a segment."""
+        self.entries.append(entry)
+        self.display_names.append(shown.display_name)
+        self.created.append(shown.created_at)
+        self.modified.append(shown.modified_at)
+
+
+_MILLISECONDS = np.dtype("datetime64[ms]")
 _FREE = Entry("", Version("", 0), Roles(), (), b"")
 _UNMADE = bytes(DIGEST_SIZE)
 
@@ -56,7 +78,7 @@ class Slots:
         """Numbers of `segsvc.index.classes.Classes`."""
         self.created = array("q")
         self.modified = array("q")
-        """Both as numbers of which a later time has the greater; -1 where there is none."""
+        """Both as numbers of which a later time has the greater, and none has the least."""
         self.prefixes = bytearray()
         """As `prefix` has it."""
         self._class_numbers: NDArray[np.uint32] | None = None
@@ -118,21 +140,33 @@ class Slots:
         """Take in a segment whose id is new; return its slot."""
         if self._free:
             slot = self._free.pop()
-            self._slots[entry.id] = slot
-            self.replace(slot, entry, shows=True)
-            self.classes[slot] = class_
-            self.place(slot, shown)
-            return slot
-        slot = self._slots[entry.id] = len(self.entries)
-        self.entries.append(entry)
-        self.bodies.append(entry.body)
-        self._class_numbers = None
-        self.classes.append(class_)
-        self._digests += _UNMADE
-        self.created.append(_number(shown.created_at))
-        self.modified.append(_number(shown.modified_at))
-        self.prefixes += prefix(shown.display_name)
+        else:
+            slot = len(self.entries)
+            self._class_numbers = None
+            self.entries.append(_FREE)
+            self.bodies.append(b"")
+            self.classes.append(0)
+            self.created.append(0)
+            self.modified.append(0)
+            self.prefixes += bytes(PREFIX)
+            self._digests += _UNMADE
+        self._slots[entry.id] = slot
+        self.replace(slot, entry, shows=True)
+        self.classes[slot] = class_
+        self.place(slot, shown)
         return slot
+
+    def extend(self, batch: Batch, *, classes: Sequence[int]) -> None:
+        """Take in segments whose ids are new, in slots that none has had."""
+        self._slots.update(zip([entry.id for entry in batch.entries], count(len(self.entries)), strict=False))
+        self._class_numbers = None
+        self.entries += batch.entries
+        self.bodies += [entry.body for entry in batch.entries]
+        self.classes.extend(classes)
+        self.created.frombytes(_numbers(batch.created).tobytes())
+        self.modified.frombytes(_numbers(batch.modified).tobytes())
+        self.prefixes += b"".join([prefix(name) for name in batch.display_names])
+        self._digests += bytes(len(batch.entries) * DIGEST_SIZE)
 
     def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
         """Take in a segment's new state, in which something new ``shows`` or not."""
@@ -143,8 +177,7 @@ class Slots:
 
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""
-        self.created[slot] = _number(shown.created_at)
-        self.modified[slot] = _number(shown.modified_at)
+        self.created[slot], self.modified[slot] = _numbers([shown.created_at, shown.modified_at]).tolist()
         self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(shown.display_name)
 
     def remove(self, segment_id: str) -> int:
@@ -156,9 +189,9 @@ class Slots:
         return slot
 
 
-def _number(timestamp: str) -> int:
-    """Return a number for a timestamp that is greater for a later one; least for an empty one."""
-    return int(timestamp.encode().translate(None, b"-T:.")) if timestamp else -1
+def _numbers(timestamps: Sequence[str]) -> NDArray[np.int64]:
+    """Return a number for each timestamp that is greater for a later one; least for an empty one."""
+    return np.array(timestamps, _MILLISECONDS).view(np.int64)
 
 
 def prefix(name: str) -> bytes:

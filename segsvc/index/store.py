@@ -13,7 +13,7 @@ Synchronous throughout: nothing awaits between the steps of a change, so no read
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, KeysView
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -23,50 +23,64 @@ from segsvc.index.entry import Entry, Version
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import Order
 from segsvc.index.search import Asked
-from segsvc.index.slots import SlotArray, Sortable
+from segsvc.index.slots import Batch, SlotArray, Sortable
 from segsvc.index.views import View, Views
+
+BATCH = 256
+"""Few enough segments to take in at once: it takes one to three milliseconds."""
 
 
 class Relist:
-    """A list of the whole namespace in the making, to its last word; `SegmentStore.finish` swaps it in."""
+    """A list of the whole namespace in the making, to its last word; `SegmentStore.finish` swaps it in.
 
-    def __init__(self) -> None:
+    As long as it is in the order of ids, ``batch`` segments are taken in at once, which takes a third less time.
+    """
+
+    def __init__(self, batch: int = BATCH) -> None:
         self.hidden: dict[str, Version] = {}
         self.contents = Contents()
         self._last = ""
         self._is_in_order = True
-
-    @property
-    def entries(self) -> KeysView[str]:
-        """The ids of the segments added so far."""
-        return self.contents.slots.ids
+        self._batch, self._enough = Batch(), batch
 
     def add(self, segment_id: str, version: Version, entry: Entry | None, shown: Sortable | None = None) -> None:
         """Add an object of the list; ``entry`` is None for one that the API does not show.
 
         ``shown`` is what the entry was made of, where it is at hand: looking into each of many entries takes long.
         """
-        self._is_in_order = self._is_in_order and self._last < segment_id
-        self._last = segment_id
+        if self._is_in_order and self._last < segment_id:  # as lists are: then each id is new
+            self._last = segment_id
+            if entry is None:
+                self.hidden[segment_id] = version
+                return
+            self._batch.add(entry, entry if shown is None else shown)
+            if len(self._batch.entries) >= self._enough:
+                self._take_in()
+            return
+        self._is_in_order = False
+        self._take_in()
         # a cluster that names an object twice is believed the last time
-        is_known = self.contents.slots.find(segment_id) is not None
         if entry is None:
             self.hidden[segment_id] = version
-            if is_known:
-                self.contents.remove(segment_id)
-                self._is_in_order = False  # its slot is free
-        elif is_known:
-            self.contents.put(entry, shown)
+            self.contents.remove(segment_id)
         else:
             self.hidden.pop(segment_id, None)
-            self.contents.add(entry, entry if shown is None else shown)
+            self.contents.put(entry, shown)
 
-    def ids(self) -> SlotArray:
-        """Return all slots in the order of ids."""
+    def whole(self) -> tuple[Contents, SlotArray]:
+        """Return all that is shown, and its slots in the order of ids, once all has been added."""
+        self._take_in()
         slots = self.contents.slots
-        if self._is_in_order:  # as lists are
-            return np.arange(len(slots), dtype=np.int32)
-        return np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
+        if self._is_in_order:
+            ids = np.arange(len(slots), dtype=np.int32)
+        else:
+            ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
+        return self.contents, ids
+
+    def _take_in(self) -> None:
+        if self._batch.entries:
+            self.contents.extend(self._batch)
+            self._batch = Batch()
 
 
 class SegmentStore:
@@ -187,9 +201,9 @@ class SegmentStore:
         # the list was read after all other deletions: an object that it holds all the same is back from a backup
         self._tombstones = {uid: id_ for uid, id_ in self._tombstones.items() if uid in self._tombstones_since_relist}
         self._views.close()
-        self._contents, self._hidden = relist.contents, relist.hidden
+        (self._contents, ids), self._hidden = relist.whole(), relist.hidden
         self._contents.names.settle()
-        self._views = Views(self._contents, relist.ids())
+        self._views = Views(self._contents, ids)
         self._gone = {segment_id: revision for segment_id in self._writing if self._known(segment_id) is None}
         for uid, segment_id in self._tombstones.items():
             known = self._known(segment_id)

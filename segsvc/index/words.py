@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Collection
 from functools import lru_cache
 
 MAX_EDITS = 2
@@ -10,6 +11,7 @@ MAX_EDITS = 2
 _PLAIN = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
+_LONGEST_CACHED = 32
 _WORD = re.compile(r"[^\W_]+")
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -22,10 +24,23 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
+    # part by part, for nothing reaches across a space: parts without accents are quick, and the others are the same few
+    parts = text.split(" ")
+    return " ".join([part.lower() if part.isascii() else _folded(part) for part in parts])
+
+
+def _folded(part: str) -> str:
+    return _cached_fold(part) if len(part) <= _LONGEST_CACHED else _fold(part)
+
+
+def _fold(text: str) -> str:
     folded = unicodedata.normalize("NFD", text).casefold()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", folded).casefold())
     bare = "".join([character for character in folded if unicodedata.category(character)[0] != "M"])
     return unicodedata.normalize("NFC", bare.translate(_PLAIN))
+
+
+_cached_fold = lru_cache(maxsize=1024)(_fold)
 
 
 @lru_cache(maxsize=4096)
@@ -34,11 +49,11 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(fold(text)))
 
 
-def words_and_signs(text: str) -> tuple[list[str], set[str]]:
+def words_and_signs(text: str) -> tuple[list[str], Collection[str]]:
     """Return the folded words of a text in order, and what stands around and between them but for mere spaces."""
     folded = fold(text)
     if folded.replace(" ", "").isalnum():  # as most names
-        return folded.split(), set()
+        return folded.split(), ()
     return _WORD.findall(folded), {between for between in _BETWEEN.findall(folded) if not between.isspace()}
 
 

@@ -392,3 +392,38 @@ def test_a_cluster_that_names_an_object_twice_is_believed_the_last_time() -> Non
     view = store.view(frozenset({DEFAULT_EDITOR}))
     assert [(shown.id, shown.display_name) for shown in entries_in(view)] == [("b", "Name 4"), ("c", "Name 6")]
     assert list(store.hidden) == ["a"]
+
+
+@settings(deadline=None)
+@given(
+    listed=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(-1, 3)), max_size=12),
+    is_in_order=st.booleans(),
+    batch=st.integers(1, 5),
+)
+def test_a_list_is_taken_in_alike_in_any_order_and_in_batches_of_any_size(
+    listed: list[tuple[str, int]], is_in_order: bool, batch: int
+) -> None:
+    if is_in_order:
+        listed = sorted(dict(listed).items())
+    store, relist = SegmentStore(), Relist(batch)
+    said: dict[str, Entry | None] = {}
+    for revision, (segment_id, day) in enumerate(listed, start=1):
+        version = Version(segment_id, revision)
+        found = None if day < 0 else shown(segment_id, version, f"Demo {'xyz'[day % 3]}", roles=ROLES[day % 3], day=day)
+        relist.add(segment_id, version, found)
+        said[segment_id] = found
+    store.finish(relist, 100)
+
+    held = [found for _, found in sorted(said.items()) if found is not None]
+    assert set(store.hidden) == {segment_id for segment_id, found in said.items() if found is None}
+    assert len(store) == len(held)
+    for caller in CALLERS:
+        view, visible = store.view(caller), [found for found in held if caller & found.roles.readers]
+        assert ids(view) == [found.id for found in visible]
+        assert ids(view, "createdAt") == [found.id for found in sorted(visible, key=lambda found: found.created_at)]
+        assert ids(view, "-modifiedAt") == [
+            found.id for found in sorted(visible, key=lambda found: found.modified_at, reverse=True)
+        ]
+        for word in "xyz":
+            selection = Selector(store).select(view, Query(0, 9, word))
+            assert selection.bodies == [found.body for found in visible if found.display_name.endswith(word)]

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from segsvc.index.words import edits_allowed, fold, words, words_and_signs
 from tests.index.oracle import distance
 
+PLAIN = str.maketrans(
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
 relaxed = settings(deadline=None)
 
 
@@ -41,6 +44,15 @@ relaxed = settings(deadline=None)
 )
 def test_spellings_that_are_the_same(spellings: tuple[str, ...], folded: str) -> None:
     assert {fold(spelling) for spelling in spellings} == {folded}
+
+
+@relaxed
+@given(text=st.text() | st.text(alphabet="aÄßİΣς \u0301\u0308\u1100\u1161\u00a8\u00a0"))
+def test_parts_of_a_text_are_folded_each_as_all_of_it(text: str) -> None:
+    decomposed = unicodedata.normalize("NFD", text).casefold()
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", decomposed).casefold())
+    bare = "".join(character for character in decomposed if not unicodedata.category(character).startswith("M"))
+    assert fold(text) == unicodedata.normalize("NFC", bare.translate(PLAIN))
 
 
 @relaxed
