@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None, *, done: Callable[[int], None] 
     `done` hears of the status once there is nothing left to do but to close the event loop.
     """
     options = _parser().parse_args(arguments)
+    gc.freeze()  # what has been imported stays: the collector need not look through it time and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         status = _status(runner, _serve() if options.command == "serve" else _dev(options))
         done(status)
