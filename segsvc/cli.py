@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 from segsvc import __version__
 from segsvc.app import Application, CannotListen, TaskEnded, run
+from segsvc.cluster.collector import settle_collector
 from segsvc.cluster.errors import ClusterConfigInvalid
 from segsvc.settings import SettingError, Settings, host_name, log_level, port_number, whole_number
 from segsvc.telemetry import configure_logging, request_log
@@ -30,6 +30,7 @@ class CannotStart(Exception):
 
 def process() -> NoReturn:
     """Be the process that runs a command, and end."""
+    settle_collector()
     status = main(done=_end_soon)
     with suppress(OSError, ValueError):
         sys.stdout.flush()
@@ -44,7 +45,6 @@ def main(arguments: Sequence[str] | None = None, *, done: Callable[[int], None] 
     `done` hears of the status once there is nothing left to do but to close the event loop.
     """
     options = _parser().parse_args(arguments)
-    gc.freeze()  # what has been imported stays: the collector need not look through it time and again
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         status = _status(runner, _serve() if options.command == "serve" else _dev(options))
         done(status)

@@ -123,7 +123,7 @@ class Entry:
 
 def rendered(segment: Segment) -> bytes:
     """Write the JSON that the API shows of a segment, without ``links``: the same bytes in every process."""
-    return b"".join((OPENING, *_parts(segment), b"}"))
+    return _shown(_body(segment))
 
 
 def digest(shown: bytes) -> bytes:
@@ -138,18 +138,18 @@ def body_digest(body: bytes) -> bytes:
 
 def entry(segment: Segment, version: Version) -> Entry:
     """Render a segment for the index."""
-    body = b"".join((*_parts(segment), LINK, segment.id.encode()))
-    return Entry(segment.id, version, segment.roles, segment.labels, body)
+    return Entry(segment.id, version, segment.roles, segment.labels, _body(segment))
 
 
 def _shown(body: bytes) -> bytes:
     return b"%b%b}" % (OPENING, body.partition(LINK)[0])
 
 
-def _parts(segment: Segment) -> tuple[bytes, ...]:
-    # to be joined: the result is no larger than it must be. orjson's keeps its whole work buffer alive, 16 kB for each
-    return (
-        segment.id.encode(),
+def _body(segment: Segment) -> bytes:
+    segment_id = segment.id.encode()
+    # joined, the result is no larger than it must be. orjson's keeps its whole work buffer alive, 16 kB for each
+    parts = (
+        segment_id,
         b'","metadata":{"displayName":',
         orjson.dumps(segment.display_name),
         b',"description":',
@@ -158,8 +158,7 @@ def _parts(segment: Segment) -> tuple[bytes, ...]:
         segment.created_at.encode(),
         b'","modifiedAt":"',
         segment.modified_at.encode(),
-        b'"',
-        _CREATED_BY,
+        b'","createdBy":',
         segment.created_by.shown,
         b',"modifiedBy":',
         segment.modified_by.shown,
@@ -170,4 +169,7 @@ def _parts(segment: Segment) -> tuple[bytes, ...]:
         orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS),
         b',"labels":',
         orjson.dumps(segment.labels),
+        LINK,
+        segment_id,
     )
+    return b"".join(parts)

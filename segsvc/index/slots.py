@@ -82,7 +82,7 @@ class Slots:
         self.prefixes = bytearray()
         """As `prefix` has it."""
         self._class_numbers: NDArray[np.uint32] | None = None
-        self._digests = bytearray()
+        self._digests = bytearray()  # of as many slots as there were when one was last asked for
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
 
@@ -118,6 +118,7 @@ class Slots:
 
     def digests(self, slots: SlotArray) -> bytes:
         """Return the digests of the bodies in some slots, one behind the other. Each is made when first asked for."""
+        self._make_room_for_digests()
         found = np.frombuffer(self._digests, _Digest).take(slots).tobytes()
         if _UNMADE in found:
             for slot in slots.tolist():
@@ -127,9 +128,15 @@ class Slots:
 
     def make_digest(self, slot: int) -> None:
         """Make the digest of the body in a slot, if there is such a slot and it is not made yet."""
+        self._make_room_for_digests()
         start, end = slot * DIGEST_SIZE, (slot + 1) * DIGEST_SIZE
         if self._digests[start:end] == _UNMADE:
             self._digests[start:end] = body_digest(self.bodies[slot])
+
+    def _make_room_for_digests(self) -> None:
+        missing = self.capacity * DIGEST_SIZE - len(self._digests)
+        if missing:
+            self._digests += bytes(missing)
 
     def name(self, slot: int) -> str:
         """Return the display name of the segment in a slot. Most are at hand, and need not be sought in a body."""
@@ -149,7 +156,6 @@ class Slots:
             self.created.append(0)
             self.modified.append(0)
             self.prefixes += bytes(PREFIX)
-            self._digests += _UNMADE
         self._slots[entry.id] = slot
         self.replace(slot, entry, shows=True)
         self.classes[slot] = class_
@@ -166,14 +172,14 @@ class Slots:
         self.created.frombytes(_numbers(batch.created).tobytes())
         self.modified.frombytes(_numbers(batch.modified).tobytes())
         self.prefixes += b"".join([prefix(name) for name in batch.display_names])
-        self._digests += bytes(len(batch.entries) * DIGEST_SIZE)
 
     def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
         """Take in a segment's new state, in which something new ``shows`` or not."""
         self.entries[slot] = entry
         self.bodies[slot] = entry.body
-        if shows:
-            self._digests[slot * DIGEST_SIZE : (slot + 1) * DIGEST_SIZE] = _UNMADE
+        start, end = slot * DIGEST_SIZE, (slot + 1) * DIGEST_SIZE
+        if shows and end <= len(self._digests):
+            self._digests[start:end] = _UNMADE
 
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""

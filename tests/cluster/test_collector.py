@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from segsvc.cluster.collector import collector_at_ease
+from segsvc.cluster.collector import collector_at_ease, settle_collector
 from segsvc.domain.segment import Roles, Segment
 from segsvc.index.entry import Version, entry
 from segsvc.index.query import Query, Selector
@@ -24,6 +24,13 @@ def _collector_as_it_was() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)
+
+
+def test_what_has_been_imported_is_looked_through_no_more_and_what_is_kept_seldom() -> None:
+    young, middle, _ = gc.get_threshold()
+    settle_collector()
+    assert gc.get_freeze_count() > len(gc.get_objects())
+    assert gc.get_threshold() == (young, middle, 200)
 
 
 def test_what_is_there_in_the_end_is_looked_through_no_more() -> None:
