@@ -162,13 +162,13 @@ class SegmentService:
         """Return a page of a view that was made with the query's labels, and how many its filters keep in all."""
         return self._selector.select(view, query)
 
-    def digest(self, selection: Selection) -> bytes:
-        """Return what stands for what a page shows; see `Selector.digest`."""
-        return self._selector.digest(selection)
+    def digests(self, selection: Selection) -> bytes:
+        """Return the digests of a page's bodies, as far as they are made; see `Selector.digests`."""
+        return self._selector.digests(selection)
 
-    def make_digest(self, slot: int) -> None:
-        """Do some of what `digest` would have to."""
-        self._store.make_digest(slot)
+    def make_digests(self, selection: Selection, digests: bytes) -> Iterator[bytes]:
+        """Return all of them, made one by one; see `Selector.make_digests`."""
+        return self._selector.make_digests(selection, digests)
 
     def at_hand(self, view: View, query: Query) -> bool:
         """Tell whether `select` will be quick, because it does not have to search anew."""

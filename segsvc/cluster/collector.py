@@ -29,17 +29,18 @@ def settle_collector() -> None:
 
 @contextmanager
 def collector_at_ease() -> Iterator[None]:
-    """Have the collector look for young garbage only; afterwards, leave all that there is out of its sight.
+    """Have the collector look for young garbage only; in the end, leave all that there is out of its sight.
 
-    Young garbage is what a long list makes beside the segments: it must not pile up. What is left of it after one look
-    is a segment's, and stays. What is out of sight is freed all the same when nothing refers to it any more, as the
-    segments are when the next list takes their place.
+    Young garbage is what a long list makes beside the segments, and what callers leave meanwhile: it must not pile up,
+    nor get out of sight. What is out of sight is freed all the same when nothing refers to it any more, as the segments
+    are when the next list takes their place.
     """
     thresholds = gc.get_threshold()
     gc.collect()  # old garbage would be out of sight, too
     gc.set_threshold(_YOUNG, _NEVER, _NEVER)
     try:
         yield
+        gc.collect(1)  # of all that has come in, none of which is older: once, and not time and again
         gc.freeze()
     finally:
         gc.set_threshold(*thresholds)

@@ -193,6 +193,7 @@ class Reflector:
         relist = self._store.relist()
         with self._collector():
             revision = await self._fetch(relist)
+            segments = len(relist)
             self._store.finish(relist, revision)
         self._reported = {id_: revision for id_, revision in self._reported.items() if id_ in relist.hidden}
         self._alive_at = self._clock()
@@ -203,7 +204,7 @@ class Reflector:
         log.info(
             "segments_listed",
             why=reason,
-            segments=len(self._store),
+            segments=segments,
             hidden=len(relist.hidden),
             revision=revision,
             seconds=round(self._alive_at - started, 3),

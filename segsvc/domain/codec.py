@@ -35,7 +35,8 @@ _MAX_SHARED = 4096  # of each annotation: some 10 MB at most
 
 _Value = TypeVar("_Value")
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}", re.ASCII)  # midnight may be 24:00 to some
+# 24:00 is a time to Python from 3.13 on, and none to numpy, which makes numbers of them
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d\.\d{3}", re.ASCII)
 
 
 class Incompatible(Exception):

@@ -5,18 +5,19 @@ of it a view shows, and in which order, is kept until another segment is in view
 is lost by a change that cannot alter it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from segsvc.index.entry import DIGEST_SIZE
+from segsvc.index.entry import DIGEST_SIZE, body_digest
 from segsvc.index.lru import LruCache
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.search import Asked, asked
-from segsvc.index.slots import SlotArray
+from segsvc.index.slots import UNMADE, SlotArray
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
 
@@ -99,13 +100,21 @@ class Selector:
             slots, total = array[query.offset : query.offset + query.pagesize], len(array)
         return Selection(slots, self._store.bodies(slots), total)
 
-    def digest(self, selection: Selection) -> bytes:
-        """Return what stands for what a page shows, and is the same in every process; nothing may have changed since.
+    def digests(self, selection: Selection) -> bytes:
+        """Return the digests of a page's bodies, one behind the other; `UNMADE` for those never asked for before.
 
-        It takes long where bodies are asked for their digests for the first time; see `SegmentStore.make_digest`.
+        Nothing may have changed since the selection was made.
         """
-        digests = self._store.digests(selection.slots)
-        return blake2b(b"%d:%b" % (selection.total, digests), digest_size=DIGEST_SIZE).digest()
+        return self._store.digests(selection.slots)
+
+    def make_digests(self, selection: Selection, digests: bytes) -> Iterator[bytes]:
+        """Return each of a page's digests; those that are `UNMADE` are made one by one, whatever changes meanwhile."""
+        for number, (slot, body) in enumerate(zip(selection.slots.tolist(), selection.bodies, strict=True)):
+            digest = digests[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE]
+            if digest == UNMADE:
+                digest = body_digest(body)
+                self._store.keep_digest(slot, body, digest)
+            yield digest
 
     def _searched(self, view: View, search: Asked, sort: str | None) -> SlotArray:
         """Return all slots in view that a search finds, in order."""
@@ -139,3 +148,8 @@ class Selector:
             found = _Found(self._store.names_stamp, ranked, size)
             self._found.put(search, found)
         return found.ranked
+
+
+def page_digest(selection: Selection, digests: bytes) -> bytes:
+    """Return what stands for what a page shows, the same in every process; ``digests`` are those of all its bodies."""
+    return blake2b(b"%d:%b" % (selection.total, digests), digest_size=DIGEST_SIZE).digest()

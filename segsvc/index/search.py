@@ -88,7 +88,7 @@ class SearchIndex:
         self.stamp = object()
 
     def extend(self, slot: int, names: Iterable[str]) -> None:
-        """Take in the names of this slot and the next ones, which are above all that have had one.
+        """Take in the names of this slot and the next ones, which are above all that have had one; none was removed.
 
         It takes less time than one by one: the many arrays of places are in no cache, and each is gone to once.
         """
@@ -106,7 +106,6 @@ class SearchIndex:
                 self._vocabulary.add(word)
                 self._places[word] = array("q", places)
             else:
-                self._unused -= not held
                 held.fromlist(places)
         self.stamp = object()
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segsvc.domain.segment import Roles
-from segsvc.index.entry import DIGEST_SIZE, Entry, Version, body_digest
+from segsvc.index.entry import DIGEST_SIZE, Entry, Version
 
 SlotArray = NDArray[np.int32]
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
@@ -64,7 +64,8 @@ class Batch:
 
 _MILLISECONDS = np.dtype("datetime64[ms]")
 _FREE = Entry("", Version("", 0), Roles(), (), b"")
-_UNMADE = bytes(DIGEST_SIZE)
+UNMADE = bytes(DIGEST_SIZE)
+"""In place of a digest that nobody has asked for yet."""
 
 
 class Slots:
@@ -117,21 +118,15 @@ class Slots:
         return self._class_numbers
 
     def digests(self, slots: SlotArray) -> bytes:
-        """Return the digests of the bodies in some slots, one behind the other. Each is made when first asked for."""
+        """Return the digests of the bodies in some slots, one behind the other; `UNMADE` where it has not been made."""
         self._make_room_for_digests()
-        found = np.frombuffer(self._digests, _Digest).take(slots).tobytes()
-        if _UNMADE in found:
-            for slot in slots.tolist():
-                self.make_digest(slot)
-            found = np.frombuffer(self._digests, _Digest).take(slots).tobytes()
-        return found
+        return np.frombuffer(self._digests, _Digest).take(slots).tobytes()
 
-    def make_digest(self, slot: int) -> None:
-        """Make the digest of the body in a slot, if there is such a slot and it is not made yet."""
-        self._make_room_for_digests()
-        start, end = slot * DIGEST_SIZE, (slot + 1) * DIGEST_SIZE
-        if self._digests[start:end] == _UNMADE:
-            self._digests[start:end] = body_digest(self.bodies[slot])
+    def keep_digest(self, slot: int, body: bytes, digest: bytes) -> None:
+        """Keep the digest of a body, if that is still the one in this slot."""
+        if slot < self.capacity and self.bodies[slot] is body:
+            self._make_room_for_digests()
+            self._digests[slot * DIGEST_SIZE : (slot + 1) * DIGEST_SIZE] = digest
 
     def _make_room_for_digests(self) -> None:
         missing = self.capacity * DIGEST_SIZE - len(self._digests)
@@ -179,7 +174,7 @@ class Slots:
         self.bodies[slot] = entry.body
         start, end = slot * DIGEST_SIZE, (slot + 1) * DIGEST_SIZE
         if shows and end <= len(self._digests):
-            self._digests[start:end] = _UNMADE
+            self._digests[start:end] = UNMADE
 
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""

@@ -67,6 +67,10 @@ class Relist:
             self.hidden.pop(segment_id, None)
             self.contents.put(entry, shown)
 
+    def __len__(self) -> int:
+        """Return the number of segments so far."""
+        return len(self.contents.slots) + len(self._batch.entries)
+
     def whole(self) -> tuple[Contents, SlotArray]:
         """Return all that is shown, and its slots in the order of ids, once all has been added."""
         self._take_in()
@@ -126,12 +130,12 @@ class SegmentStore:
         return [bodies[slot] for slot in slots.tolist()]
 
     def digests(self, slots: SlotArray) -> bytes:
-        """Return the digests of the entries in these slots, one behind the other."""
+        """Return the digests of the entries in these slots, one behind the other; `UNMADE` where there is none yet."""
         return self._contents.slots.digests(slots)
 
-    def make_digest(self, slot: int) -> None:
-        """Make the digest of the entry in a slot, if there is one and its digest is not made yet."""
-        self._contents.slots.make_digest(slot)
+    def keep_digest(self, slot: int, body: bytes, digest: bytes) -> None:
+        """Keep the digest of a body, if it is still the one in this slot: much may have changed since it was."""
+        self._contents.slots.keep_digest(slot, body, digest)
 
     def view(self, roles: frozenset[str], labels: tuple[str, ...] = ()) -> View:
         """Return what a caller with these roles may see of the segments that have all of these labels.

@@ -18,7 +18,7 @@ _ABSENT_FROM_304 = (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING)
 
 
 class Common:
-    """The headers that all answers of a kind carry, Vary among them; they take the place of others of their name."""
+    """The headers that all answers of a kind carry: Vary, in place of a representation's own, and none else of its."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers

@@ -27,7 +27,8 @@ from segsvc.auth.principal import Principal
 from segsvc.domain.errors import AccessDenied, InvalidParameters, SegmentNotFound
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
-from segsvc.index.query import Query, Selection
+from segsvc.index.query import Query, Selection, page_digest
+from segsvc.index.slots import UNMADE
 from segsvc.index.views import View
 from segsvc.service import existing
 from segsvc.web import render
@@ -182,11 +183,8 @@ class Reads:
             key = _page_key(view, asked, base=base, gzip=gzip)
             page = self._kept(key, view)
             if page is None:
-                await self._digested(self._service.select(view, asked.query))
-                view, revision = self._service.view(principal, asked.query.labels), self._service.revision
-                key = _page_key(view, asked, base=base, gzip=gzip)
                 stamp, selection = view.stamp, self._service.select(view, asked.query)
-                digest = self._service.digest(selection)
+                digest = await self._digest_in_turns(selection)
                 page = self._unchanged(key, digest, stamp)
                 if page is None:
                     links = page_links(base, asked, selection.total)
@@ -196,15 +194,26 @@ class Reads:
                     page = self._keep(key, asked, stamp, form)
         return self.respond(request, page, revision=revision)
 
-    async def _digested(self, selection: Selection) -> None:
-        """Have the digests made that are not, with others served in between."""
-        size = 0
-        for slot, body in zip(selection.slots.tolist(), selection.bodies, strict=True):
-            size += len(body)
-            if size > MAX_BYTES_RENDERED_AT_ONCE:
-                size = 0
-                await asyncio.sleep(0)
-            self._service.make_digest(slot)
+    def _digest(self, selection: Selection) -> bytes:
+        """Return what stands for what a page shows."""
+        digests = self._service.digests(selection)
+        if UNMADE in digests:
+            digests = b"".join(self._service.make_digests(selection, digests))
+        return page_digest(selection, digests)
+
+    async def _digest_in_turns(self, selection: Selection) -> bytes:
+        """Return the same, with others served while digests are made."""
+        digests, size = self._service.digests(selection), 0
+        if UNMADE in digests:
+            made = []
+            for body, digest in zip(selection.bodies, self._service.make_digests(selection, digests), strict=True):
+                made.append(digest)
+                size += len(body)
+                if size > MAX_BYTES_RENDERED_AT_ONCE:
+                    size = 0
+                    await asyncio.sleep(0)
+            digests = b"".join(made)
+        return page_digest(selection, digests)
 
     async def _large_item(
         self, principal: Principal, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool
@@ -313,7 +322,7 @@ class Reads:
         size = _size(selection.bodies)
         if size > MAX_BYTES_RENDERED_AT_ONCE:
             return None
-        digest = self._service.digest(selection)
+        digest = self._digest(selection)
         answer = self._unchanged(key, digest, view.stamp)
         if answer is not None:
             return answer

@@ -8,7 +8,7 @@
 --   6 milliseconds between an answer and the next request on its connection: "20-60" is a random number of them
 
 local threads = {}
-local ALIKE = 4 -- times as long, or as short, is still plausible
+local ALIKE = 1.3 -- times as long on average, or as short, with the heads, is still plausible
 
 function setup(thread)
   table.insert(threads, thread)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from segsvc.domain.access import may_read
 from segsvc.domain.segment import Roles, Segment
 from segsvc.index.entry import Entry, Version, entry
-from segsvc.index.query import RELEVANCE, SORTS, Query, Selector
+from segsvc.index.query import RELEVANCE, SORTS, Query, Selection, Selector, page_digest
 from segsvc.index.store import SegmentStore
 from tests.index import oracle
 from tests.index.shown import ids_on
@@ -209,12 +209,38 @@ def test_the_total_counts_only_what_the_caller_may_see() -> None:
     assert Selector(store).select(store.view(frozenset()), query(search="demo")).total == 0
 
 
+def made(selector: Selector, selection: Selection) -> bytes:
+    return page_digest(selection, b"".join(selector.make_digests(selection, selector.digests(selection))))
+
+
+def test_digests_made_while_all_changes_are_those_of_what_was_selected() -> None:
+    held = [entry_of(segment_id) for segment_id in "abcd"]
+    store = store_of(*held)
+    selector = Selector(store)
+    selection = selector.select(store.view(CALLER), query())
+    making = selector.make_digests(selection, selector.digests(selection))
+    digests = [next(making)]
+    renamed = entry_of("b", "Another", revision=2)
+    store.observe(renamed.id, renamed.version, renamed)
+    digests.append(next(making))
+    relist = store.relist()
+    for shown in (renamed, held[2]):
+        relist.add(shown.id, shown.version, shown)
+    store.finish(relist, 3)
+    digests += making
+
+    assert digests == [shown.digest for shown in held]
+    after = selector.select(store.view(CALLER), query())
+    assert list(selector.make_digests(after, selector.digests(after))) == [renamed.digest, held[2].digest]
+    assert selector.digests(after) == renamed.digest + held[2].digest
+
+
 def test_a_digest_stands_for_what_a_page_shows_whatever_else_changes() -> None:
     held = [entry_of(segment_id) for segment_id in "abc"]
 
     def digest(store: SegmentStore, **asked: int) -> bytes:
         selector = Selector(store)
-        return selector.digest(selector.select(store.view(CALLER), query(**asked)))
+        return made(selector, selector.select(store.view(CALLER), query(**asked)))
 
     store = store_of(*held)
     first, whole = digest(store, pagesize=2), digest(store)

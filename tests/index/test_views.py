@@ -465,3 +465,20 @@ def test_callers_with_a_great_many_roles_are_not_remembered_without_end(held: li
         del roles
     remembered = sum(1 for caller in callers if caller() is not None)
     assert MAX_ROLES // 2 < 1_000 * remembered <= MAX_ROLES
+
+
+def test_a_view_that_is_read_follows_any_number_of_classes() -> None:
+    index = Index(entry_of("a", roles=Roles(editor=("a",), viewer=())))
+    for number in range(200):
+        index.put(entry_of(f"b-{number:03}", roles=Roles(editor=(f"role {number}",), viewer=("a",))))
+        assert len(ids(index.view("a"))) == number + 2
+
+
+def test_what_is_not_in_a_block_is_no_endless_search() -> None:
+    index = Index(*[entry_of(segment_id) for segment_id in "abc"])
+    order = index.views.order(None)
+    change = index.contents.remove("b")
+    assert change is not None
+    order.follow(change)
+    with pytest.raises(ValueError, match="not found"):
+        order.follow(change)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from segsvc.cluster.collector import settle_collector
 from segsvc.cluster.observed import identity, observed, segment_of
 from segsvc.cluster.translate import object_of
 from segsvc.index.query import Query, Selector
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, required=True)
     options = parser.parse_args()
     listed = options.list.read_bytes()
+    settle_collector()
     store = filled(listed)
     writers, selector = Writers(listed, store.revision), Selector(store)
     gc.freeze()  # the writers' resources, which the service does not have

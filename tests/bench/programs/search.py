@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 from rapidfuzz import fuzz, process, utils
 
+from segsvc.cluster.collector import settle_collector
 from segsvc.index.entry import LINK, OPENING
 from segsvc.index.query import Query, Selector
 from tests.bench import corpus
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, required=True)
     parser.add_argument("--sampled", type=int, required=True, help="how many of them the reference is asked, too")
     options = parser.parse_args()
+    settle_collector()
     store = filled(options.list.read_bytes())
     view = store.view(frozenset(corpus.DASHBOARD))
     selector = Selector(store)
