@@ -24,6 +24,7 @@ def settle_collector() -> None:
     Under load the caches turn over, and it would look for it many times a minute, though hardly any of ours gets old.
     """
     young, middle, _ = gc.get_threshold()
+    gc.collect()
     gc.freeze()
     gc.set_threshold(young, middle, _SELDOM)
 
