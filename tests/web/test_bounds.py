@@ -29,14 +29,20 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segsvc.web.bounds.CHECK_SECONDS", 0.02)
 
 
-async def deaf(served: Served) -> Connection:
-    """A connection whose caller reads nothing of what it asked for."""
+async def narrow(served: Served, size: int) -> Connection:
+    """A connection for which the kernel takes in so many bytes that are not read, and no more as time goes by."""
     caller = socket.socket()
-    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     caller.setblocking(False)
     await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", served.port))
     connection = Connection(*await asyncio.open_connection(sock=caller, limit=1024))
     served.connections.append(connection)
+    return connection
+
+
+async def deaf(served: Served) -> Connection:
+    """A connection whose caller reads nothing of what it asked for."""
+    connection = await narrow(served, 4096)
     connection.writer.transport.pause_reading()  # type: ignore[attr-defined]
     connection.writer.write(GET_COLD)
     return connection
@@ -263,7 +269,7 @@ async def test_the_server_stops_when_a_slow_reader_has_its_answer(request_: byte
     async with serving() as served:
         served.size = LARGE
         served.hot = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % LARGE + b"h" * LARGE
-        reader = await served.connect()
+        reader = await narrow(served, 2**18)
         assert len(await reader.ask(GET_COLD)) == LARGE
         reader.writer.write(request_)
         assert await reader.reader.readexactly(1) == b"H"
