@@ -78,14 +78,9 @@ class Entry:
     @property
     def display_name(self) -> str:
         """Any text that is not blank."""
-        name: str = orjson.loads(self.name_json)
-        return name
-
-    @property
-    def name_json(self) -> bytes:
-        """The display name as JSON: the same bytes for the same name."""
         start = self.body.index(_DISPLAY_NAME) + len(_DISPLAY_NAME)
-        return self.body[start : self.body.index(_DESCRIPTION, start)]
+        name: str = orjson.loads(self.body[start : self.body.index(_DESCRIPTION, start)])
+        return name
 
     @property
     def created_at(self) -> str:

@@ -22,9 +22,9 @@ class Common:
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
-        self.lines = "".join([f"{name}: {text}\r\n" for name, text in headers.items()])
-        self.head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\n{self.lines}"
-        self.head_304 = f"HTTP/1.1 304 Not Modified\r\n{self.lines}"
+        lines = "".join([f"{name}: {text}\r\n" for name, text in headers.items()])
+        self.head = f"HTTP/1.1 200 OK\r\nContent-Type: {JSON}\r\n{lines}"
+        self.head_304 = f"HTTP/1.1 304 Not Modified\r\n{lines}"
 
 
 class Prepared:
