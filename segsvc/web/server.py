@@ -254,8 +254,12 @@ class _Protocol(web.RequestHandler):
     @property
     def idle(self) -> bool:
         """Whether it waits for a request, for the rest of one's head, or for that of a body that nobody wants."""
-        is_waiting = self._waiter is not None and not self._waiter.done()
-        return self._held is None and (is_waiting or not self._answered.is_eof())
+        return self._held is None and (self._waits or not self._answered.is_eof())
+
+    @property
+    def _waits(self) -> bool:
+        """Whether it has nothing to do."""
+        return self._waiter is not None and not self._waiter.done()
 
     @property
     def active_at(self) -> float:
@@ -301,8 +305,9 @@ class _Protocol(web.RequestHandler):
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
-        is whatever is not plain: a connection that is busy, has more to come or is to end, and a caller who is slow or
-        a stranger.
+        is whatever is not plain: a connection that has more to come or is to end, and a caller who is a stranger. Not
+        so a connection that seems to be busy: aiohttp's last answer may have been read, and this request sent, before
+        it is done with it. `answer` looks again.
         """
         if self._held is not None:
             held, self._held = self._held, None
@@ -317,9 +322,6 @@ class _Protocol(web.RequestHandler):
             and not message.should_close
             and message.version == HttpVersion11
             and not self._messages
-            and not self._paused
-            and self._waiter is not None
-            and not self._waiter.done()
         ):
             caller = self._server.known(message.headers)
             if caller is not None:
@@ -342,6 +344,9 @@ class _Protocol(web.RequestHandler):
         """Return the answer to the request that is held back, or leave it to aiohttp after all."""
         message, self._held = self._held, None
         if message is None or self.transport is None or self._server.at_once is None:
+            return None
+        if self._paused or not self._waits:
+            self._leave(message)
             return None
         peer = self.peername
         try:

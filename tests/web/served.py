@@ -45,6 +45,7 @@ class Served:
         self.application.router.add_get("/faulty", self._cold)
         self.application.router.add_post("/hot", self._cold)
         self.on_hot: Callable[[], None] = lambda: None
+        self.on_cold: Callable[[web.Request], None] = lambda _: None
         self.close: Callable[[], None] = lambda: None
         self.stop: Callable[[], Awaitable[None]]
         self.port = 0
@@ -75,6 +76,7 @@ class Served:
         self.callers.append(request.headers.get("Authorization", ""))
         await self.held.wait()
         await request.read()
+        self.on_cold(request)
         return web.Response(body=b"c" * self.size)
 
     async def connect(self) -> Connection:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
 
 from segsvc.web.server import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 POST_HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 UPGRADE = b"GET /hot HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -165,6 +169,19 @@ async def test_no_answer_overtakes_one_that_is_still_being_made() -> None:
         caller.writer.write(GET_HOT)
         served.held.set()
         assert [await caller.answer(), await caller.answer()] == [b"cccc", b"cccc"]
+
+
+async def test_a_caller_who_asks_again_before_the_last_answer_is_put_away_is_answered_at_once() -> None:
+    def ask_again(request: web.Request) -> None:
+        # what is called next finds this one answered, and aiohttp not yet waiting for another
+        asyncio.get_running_loop().call_soon(request.protocol.data_received, GET_HOT)
+
+    async with serving() as served:
+        served.on_cold = ask_again
+        caller = await served.connect()
+        assert await caller.ask(GET_COLD) == b"cccc"
+        assert await caller.answer() == b"hot"
+        assert served.at_once == ["/hot"]
 
 
 @pytest.mark.parametrize(
