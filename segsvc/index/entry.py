@@ -15,10 +15,11 @@ from segsvc.domain.segment import Roles, Segment
 
 DIGEST_SIZE = 16
 
-OPENING = b'{"id":"'
-"""What comes before a body. An id holds nothing that JSON would escape."""
-LINK = b"\0"
-"""Stands in a body for what comes between the labels and the id in the link. No JSON holds it."""
+OPENING = b'{"links":{"self":"'
+"""What comes before a segment's address."""
+CLOSING = b"}"
+"""What comes behind a body."""
+_LINKED = b'?action=self"},'
 
 # no text can hold these: a quotation mark within one has a backslash before it
 _DISPLAY_NAME = b'"displayName":'
@@ -59,8 +60,8 @@ class Version(bytes):
 class Entry:
     """A segment as the index holds it.
 
-    ``body`` is the JSON that the API shows, from the id on, which stands first, to the id in the link to itself, which
-    stands last; `LINK` is in place of what depends on the caller there. So bodies need only be joined.
+    ``body`` is the JSON that the API shows, from the id in the link to itself on, which stands first: what comes before
+    that depends on the caller, and is the same for all segments of a page. So bodies need only be joined.
     """
 
     # Final for the type checker: frozen, it would take five times as long to make
@@ -137,13 +138,17 @@ def entry(segment: Segment, version: Version) -> Entry:
 
 
 def _shown(body: bytes) -> bytes:
-    return b"%b%b}" % (OPENING, body.partition(LINK)[0])
+    # an id holds nothing that JSON would escape, and no question mark
+    return b"{%b%b" % (body.partition(_LINKED)[2], CLOSING)
 
 
 def _body(segment: Segment) -> bytes:
     segment_id = segment.id.encode()
     # joined, the result is no larger than it must be. orjson's keeps its whole work buffer alive, 16 kB for each
     parts = (
+        segment_id,
+        _LINKED,
+        b'"id":"',
         segment_id,
         b'","metadata":{"displayName":',
         orjson.dumps(segment.display_name),
@@ -164,7 +169,5 @@ def _body(segment: Segment) -> bytes:
         orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS),
         b',"labels":',
         orjson.dumps(segment.labels),
-        LINK,
-        segment_id,
     )
     return b"".join(parts)

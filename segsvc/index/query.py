@@ -50,12 +50,13 @@ class Query(NamedTuple):
 class Selection(NamedTuple):
     """The segments on a page, in order, and how many there are in all.
 
-    slots: good until the next change only. bodies: as entries have them. total: the number of all that the filters
-    keep.
+    slots: good until the next change only. bodies: as entries have them. size: how many bytes they have together.
+    total: the number of all that the filters keep.
     """
 
     slots: SlotArray
     bodies: list[bytes]
+    size: int
     total: int
 
 
@@ -98,7 +99,8 @@ class Selector:
         else:
             array = self._searched(view, asked(query.search), query.sort)
             slots, total = array[query.offset : query.offset + query.pagesize], len(array)
-        return Selection(slots, self._store.bodies(slots), total)
+        bodies = self._store.bodies(slots)
+        return Selection(slots, bodies, sum(map(len, bodies)), total)
 
     def digests(self, selection: Selection) -> bytes:
         """Return the digests of a page's bodies, one behind the other; `UNMADE` for those never asked for before.

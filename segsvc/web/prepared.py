@@ -43,7 +43,7 @@ class Prepared:
     @property
     def size(self) -> int:
         """About how many bytes it takes to keep: the headers stand in the representation and in both heads."""
-        return len(self._form.body) + 3 * len(self._form.lines) + 4096
+        return self._form.size + 3 * len(self._form.lines) + 4096
 
     @property
     def digest(self) -> bytes | None:
@@ -75,15 +75,15 @@ class Prepared:
             if not self._head_304:
                 self._head_304 = f"{self._common.head_304}ETag: {self._tag}\r\n{self._form.lines}".encode()
             return 304, b"%s%s%s" % (self._head_304, lines, dated())
-        body = self._form.body
         if not self._head:
             self._head = self._head_200().encode()
-        return 200, b"%s%s%s%s" % (self._head, lines, dated(), b"" if method == hdrs.METH_HEAD else body)
+        head = b"%s%s%s" % (self._head, lines, dated())
+        return 200, head if method == hdrs.METH_HEAD else self._form.behind(head)
 
     def _head_200(self) -> str:
         encoding = "Content-Encoding: gzip\r\n" if self._form.is_compressed else ""
         tag = "" if self._tag is None else f"ETag: {self._tag}\r\n"
-        return f"{self._common.head}{encoding}{tag}{self._form.lines}Content-Length: {len(self._form.body)}\r\n"
+        return f"{self._common.head}{encoding}{tag}{self._form.lines}Content-Length: {self._form.size}\r\n"
 
 
 class _Date:

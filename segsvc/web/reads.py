@@ -13,7 +13,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -189,8 +189,8 @@ class Reads:
                 if page is None:
                     links = page_links(base, asked, selection.total)
                     rendered = partial(render.page, selection, links, base=base, gzip=gzip, digest=digest)
-                    takes_long = gzip or _size(selection.bodies) > MAX_BYTES_RENDERED_AT_ONCE
-                    form = await self._beside(rendered) if takes_long else rendered()
+                    takes_long = gzip or selection.size > MAX_BYTES_RENDERED_AT_ONCE
+                    form = await self._beside(lambda: rendered().whole()) if takes_long else rendered()
                     page = self._keep(key, asked, stamp, form)
         return self.respond(request, page, revision=revision)
 
@@ -319,14 +319,13 @@ class Reads:
         None where that takes long.
         """
         selection = self._service.select(view, asked.query)
-        size = _size(selection.bodies)
-        if size > MAX_BYTES_RENDERED_AT_ONCE:
+        if selection.size > MAX_BYTES_RENDERED_AT_ONCE:
             return None
         digest = self._digest(selection)
         answer = self._unchanged(key, digest, view.stamp)
         if answer is not None:
             return answer
-        if gzip and size > MAX_BYTES_COMPRESSED_AT_ONCE:
+        if gzip and selection.size > MAX_BYTES_COMPRESSED_AT_ONCE:
             return None
         links = page_links(base, asked, selection.total)
         form = render.page(selection, links, base=base, gzip=gzip, digest=digest)
@@ -342,12 +341,13 @@ class Reads:
 
     def _keep(self, key: object, asked: ListRequest, stamp: object, form: Representation) -> Prepared:
         """Write a page out, and keep it if it is worth it."""
-        answer = self.prepared(form)
         once = hash(key)
         place = once % ASKED_ONCE
         if self._asked_once[place] != once:
             self._asked_once[place] = once
-        elif sum(map(len, asked.query.labels)) <= MAX_PATH:
+            return self.prepared(form)
+        answer = self.prepared(form.whole())
+        if sum(map(len, asked.query.labels)) <= MAX_PATH:
             self._pages.put(key, _Page(stamp, answer))
         return answer
 
@@ -377,10 +377,6 @@ def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> objec
 
 def _is_large(asked: ListRequest, *, gzip: bool) -> bool:
     return asked.query.pagesize > (MAX_COMPRESSED_AT_ONCE if gzip else MAX_RENDERED_AT_ONCE)
-
-
-def _size(bodies: Iterable[bytes]) -> int:
-    return sum(map(len, bodies))
 
 
 def _is_large_item(entry: Entry, *, gzip: bool, export: bool) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,14 +22,32 @@ _ACCEPTED = re.compile(r"\s*(gzip|\*)\s*(?:;\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s
 
 
 class Representation(NamedTuple):
-    """A body with what its headers say."""
+    """A body with what its headers say. The body may be in pieces: whoever sends it once need join them only once."""
 
-    body: bytes
+    pieces: Sequence[bytes]
+    size: int
+    """How many bytes the body has."""
+    between: bytes = b""
+    """What comes between two of the pieces."""
     digest: bytes | None = None
     """What stands for what the body says, whatever the encoding."""
     lines: str = ""
     """Header fields as they go out, each with its line break: those that not every body has."""
     is_compressed: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """All of it."""
+        return self.between.join(self.pieces)
+
+    def behind(self, head: bytes) -> bytes:
+        """Return all of it behind something else."""
+        first, *others = self.pieces
+        return self.between.join([head + first, *others])
+
+    def whole(self) -> "Representation":
+        """Return the same in one piece."""
+        return self if len(self.pieces) == 1 else self._replace(pieces=(self.body,))
 
     @property
     def tag(self) -> str | None:
@@ -47,19 +66,19 @@ class Representation(NamedTuple):
         return headers | dict(line.split(": ", 1) for line in self.lines.splitlines())
 
 
-def represent(body: bytes, *, gzip: bool, digest: bytes | None = None, lines: str = "") -> Representation:
+def represent(body: bytes, *, gzip: bool, digest: bytes | None = None) -> Representation:
     """Make an answer of a body of JSON; ``gzip`` tells whether the caller accepts that encoding."""
-    plain = Representation(body, digest, lines)
+    plain = Representation((body,), len(body), digest=digest)
     return compressed(plain) if gzip else plain
 
 
 def compressed(plain: Representation) -> Representation:
     """Compress an answer, unless it is short. Uses nothing that others change, so that any thread may do it."""
-    if len(plain.body) <= COMPRESS_OVER:
+    if plain.size <= COMPRESS_OVER:
         return plain
     # a constant header without a time stamp: equal bodies are equal bytes on every replica
     body = zlib.compress(plain.body, level=_LEVEL, wbits=_GZIP)
-    return Representation(body, plain.digest, plain.lines, is_compressed=True)
+    return Representation((body,), len(body), digest=plain.digest, lines=plain.lines, is_compressed=True)
 
 
 def accepts_gzip(headers: MultiMapping[str]) -> bool:

@@ -60,7 +60,7 @@ async def test_a_page_that_takes_long_to_compress_tells_the_revision_that_it_sho
         assert proceed.wait(10)
         return compressed(plain)
 
-    monkeypatch.setattr("segsvc.web.representation.compressed", slowly)
+    monkeypatch.setattr("segsvc.web.render.compressed", slowly)
 
     async def large() -> Answer:
         return await alone.viewer.list(pagesize=1000, headers={"Accept-Encoding": "gzip"})

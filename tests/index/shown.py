@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segsvc.index.entry import LINK
-
 if TYPE_CHECKING:
     from segsvc.index.entry import Entry
     from segsvc.index.query import Selection
@@ -21,4 +19,4 @@ def entries_in(view: View, offset: int = 0, count: int | None = None, *, sort: s
 
 def ids_on(selection: Selection) -> list[str]:
     """Return the ids of what is on a page."""
-    return [body.rpartition(LINK)[2].decode() for body in selection.bodies]
+    return [body.partition(b"?")[0].decode() for body in selection.bodies]

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segsvc.domain.segment import Roles, Segment
-from segsvc.index.entry import DIGEST_SIZE, LINK, OPENING, Version, digest, entry, rendered
+from segsvc.index.entry import CLOSING, DIGEST_SIZE, OPENING, Version, digest, entry, rendered
 from tests.domain.documents import document
 from tests.domain.strategies import property_test, segment_test, segments, texts
 
@@ -23,8 +23,9 @@ SEGMENT = Segment("demo", "Demo", "", Roles(), (), {}, created_at="2020-03-18T18
 def test_holds_the_whole_document(segment: Segment) -> None:
     held = entry(segment, FIRST)
     assert held.document() == document(segment)
-    linked = OPENING + held.body.replace(LINK, b',"links":{"self":"/') + b'"}}'
-    assert orjson.loads(linked) == document(segment) | {"links": {"self": f"/{segment.id}"}}
+    linked = orjson.loads(OPENING + b"/" + held.body + CLOSING)
+    assert linked == document(segment) | {"links": {"self": f"/{segment.id}?action=self"}}
+    assert list(linked) == ["links", *document(segment)]
     assert held.display_name == segment.display_name
     assert (held.created_at, held.modified_at) == (segment.created_at, segment.modified_at)
     assert len(held.digest) == DIGEST_SIZE
@@ -37,7 +38,8 @@ def test_the_bytes_are_those_of_the_document_written_at_once(segment: Segment) -
         "data": orjson.Fragment(orjson.dumps(segment.data, option=orjson.OPT_SORT_KEYS)),
     }
     assert rendered(segment) == orjson.dumps(written)
-    assert OPENING + entry(segment, FIRST).body == rendered(segment)[:-1] + LINK + segment.id.encode()
+    linked = segment.id.encode() + b'?action=self"},' + rendered(segment)[1:]
+    assert entry(segment, FIRST).body + CLOSING == linked
     assert entry(segment, FIRST).digest == digest(rendered(segment))
 
 

@@ -13,7 +13,7 @@ import orjson
 from rapidfuzz import fuzz, process, utils
 
 from segsvc.cluster.collector import settle_collector
-from segsvc.index.entry import LINK, OPENING
+from segsvc.index.entry import CLOSING, OPENING
 from segsvc.index.query import Query, Selector
 from tests.bench import corpus
 from tests.bench.programs.inside import filled
@@ -34,7 +34,7 @@ def main() -> None:
     view = store.view(frozenset(corpus.DASHBOARD))
     selector = Selector(store)
     everything = selector.select(view, Query(offset=0, pagesize=len(view))).bodies
-    whole = [orjson.loads(OPENING + body.partition(LINK)[0] + b"}") for body in everything]
+    whole = [orjson.loads(OPENING + body + CLOSING) for body in everything]
     shown = [segment["metadata"]["displayName"] for segment in whole]
     names = [utils.default_process(name) for name in shown]
     texts = corpus.searches(shown, options.searches, seed=6)
