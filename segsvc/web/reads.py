@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -87,13 +87,17 @@ class _Target(NamedTuple):
     id: str = ""
 
 
+_Found: TypeAlias = tuple[int, Callable[[], Prepared | None]]
+"""About how many bytes an answer has, and what makes it, unless that takes long."""
+
+
 class Reads:
     """Answers GET and HEAD of segments. ``common`` is what every answer to one carries."""
 
     def __init__(self, api: Api, surroundings: Surroundings, common: Common) -> None:
         self._api = api
         self._service = api.service
-        self._surroundings = surroundings
+        self.surroundings = surroundings
         self._common = common
         self.addresses = Addresses(api.trusted_hosts)
         self._targets: LruCache[str, _Target] = LruCache(MAX_PATHS)
@@ -125,7 +129,8 @@ class Reads:
         if not self._service.at_hand(view, asked.query):
             view = await self._searched(principal, asked)
             key = _page_key(view, asked, base=base, gzip=gzip)
-        page = None if _is_large(asked, gzip=gzip) else self._page(key, view, asked, base=base, gzip=gzip)
+        if not _is_large(asked, gzip=gzip):
+            page = self._page(key, view, asked, self._service.select(view, asked.query), base=base, gzip=gzip)
         if page is None:
             return await self._large_page(request, principal, asked, base=base, gzip=gzip)
         return self.respond(request, page)
@@ -233,8 +238,8 @@ class Reads:
 
     # --- without waiting
 
-    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> bytes | None:
-        """Return the whole answer to a read, or None where the handlers are to give it."""
+    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> "_AtOnce | None":
+        """Find what a read asks for; return its answer in the making, or None where the handlers are to give it."""
         began = perf_counter()
         headers = message.headers
         if hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
@@ -246,35 +251,26 @@ class Reads:
             target = self._target(message)
             if not self._service.has_reached(target.asked.min_revision):
                 return None
-            answer = self._at_hand(target, principal, base=base, gzip=accepts_gzip(headers))
+            found = self._at_hand(target, principal, base=base, gzip=accepts_gzip(headers))
         except (InvalidParameters, SegmentNotFound, AccessDenied):
             return None
-        if answer is None:
-            return None
-        trace, lines = self._surroundings.begin(headers)
-        status, written = answer.written(message.method, headers, self._freshness() + lines)
-        self._surroundings.leave_behind(
-            message.method,
-            target.where,
-            status=status,
-            seconds=perf_counter() - began,
-            caller=principal.name,
-            remote=remote,
-            trace=trace,
-        )
-        return written
+        return None if found is None else _AtOnce(self, message, principal.name, remote, target.where, began, *found)
 
-    def _at_hand(self, target: _Target, principal: Principal, *, base: str, gzip: bool) -> Prepared | None:
-        if isinstance(target.asked, ItemRequest):
+    def _at_hand(self, target: _Target, principal: Principal, *, base: str, gzip: bool) -> _Found | None:
+        asked = target.asked
+        if isinstance(asked, ItemRequest):
             entry = self._service.read(principal, target.id)
-            return self._item(entry, target.asked, base=base, gzip=gzip)
-        query = target.asked.query
+            return len(entry.body), partial(self._item, entry, asked, base=base, gzip=gzip)
+        query = asked.query
         view = self._service.view(principal, query.labels)
-        key = _page_key(view, target.asked, base=base, gzip=gzip)
+        key = _page_key(view, asked, base=base, gzip=gzip)
         page = self._kept(key, view)
-        if page is None and not _is_large(target.asked, gzip=gzip) and self._service.at_hand(view, query):
-            page = self._page(key, view, target.asked, base=base, gzip=gzip)
-        return page
+        if page is not None:
+            return page.size, lambda: page
+        if _is_large(asked, gzip=gzip) or not self._service.at_hand(view, query):
+            return None
+        selection = self._service.select(view, query)
+        return selection.size, partial(self._page, key, view, asked, selection, base=base, gzip=gzip)
 
     def _target(self, message: RawRequestMessage) -> _Target:
         """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
@@ -299,7 +295,7 @@ class Reads:
         self._targets.put(path, target)
         return target
 
-    def _freshness(self) -> bytes:
+    def freshness(self) -> bytes:
         """Write what is known only now: how far the index is, and how old."""
         revision, age = self._service.revision, int(self._api.reflection.age())
         if self._fresh[0] != revision or self._fresh[1] != age:
@@ -313,12 +309,13 @@ class Reads:
         page = self._pages.get(key)
         return page.answer if page is not None and page.stamp is view.stamp else None
 
-    def _page(self, key: object, view: View, asked: ListRequest, *, base: str, gzip: bool) -> Prepared | None:
+    def _page(
+        self, key: object, view: View, asked: ListRequest, selection: Selection, *, base: str, gzip: bool
+    ) -> Prepared | None:
         """Return a page that has to be looked at anew, and rendered unless the one that is kept shows the same.
 
         None where that takes long.
         """
-        selection = self._service.select(view, asked.query)
         if selection.size > MAX_BYTES_RENDERED_AT_ONCE:
             return None
         digest = self._digest(selection)
@@ -369,6 +366,43 @@ class Reads:
         item = _Item(entry, self.prepared(form))
         self._items.put(key, item)
         return item.answer
+
+
+@dataclass(slots=True)
+class _AtOnce:
+    """An answer that needs no waiting, in the making; `segsvc.web.server.Answer` says how."""
+
+    reads: Reads
+    message: RawRequestMessage
+    caller: str
+    remote: str | None
+    where: Shown
+    began: float
+    size: int
+    make: Callable[[], Prepared | None]
+    told: tuple[int, float, str] = (0, 0.0, "")
+    """The status, the seconds that it took, the trace id."""
+
+    def written(self) -> bytes | None:
+        answer, message = self.make(), self.message
+        if answer is None:
+            return None
+        trace, lines = self.reads.surroundings.begin(message.headers)
+        status, written = answer.written(message.method, message.headers, self.reads.freshness() + lines)
+        self.told = (status, perf_counter() - self.began, trace)
+        return written
+
+    def leave_behind(self) -> None:
+        status, seconds, trace = self.told
+        self.reads.surroundings.leave_behind(
+            self.message.method,
+            self.where,
+            status=status,
+            seconds=seconds,
+            caller=self.caller,
+            remote=self.remote,
+            trace=trace,
+        )
 
 
 def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> object:

@@ -6,11 +6,12 @@ the turn of the loop in which it came in.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
@@ -29,12 +30,34 @@ Known = Callable[[MultiMapping[str]], Hashable | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
 
-AtOnce = Callable[[RawRequestMessage, Any, str | None], bytes | None]
+
+class Answer(Protocol):
+    """An answer in the making: what is asked for has been found.
+
+    Those of a row are made step by step, each step for all of them: what they go through is in the processor's caches
+    then, which between one step and the next it is not.
+    """
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it will have."""
+        ...
+
+    def written(self) -> bytes | None:
+        """Return all of it as it is to be sent, in the turn of the loop in which it was found."""
+        ...
+
+    def leave_behind(self) -> None:
+        """Leave in the log and the metrics what is to be told of it, once it has been sent."""
+        ...
+
+
+AtOnce = Callable[[RawRequestMessage, Any, str | None], Answer | None]
 AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 """What of an application answers GET and HEAD without waiting for anything, to callers who are known.
 
-Takes the message, the caller that `KNOWN` told, and the caller's address. None, or an exception, leaves the request to
-the application, which is where all that is wrong is told.
+Takes the message, the caller that `KNOWN` told, and the caller's address. None, be it here or for what is written, or
+an exception leaves the request to the application, which is where all that is wrong is told.
 """
 
 KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
@@ -47,7 +70,8 @@ TO_ACCEPT, TO_READ = 256, 16
 """For how many turns of the loop a stop still takes in connections, of which a turn may take one, and then requests."""
 
 ROW, ROW_SECONDS = 16, 0.001
-"""How many requests are answered in a turn of the loop before their answers are sent, and for how long.
+"""How many requests are answered in a turn of the loop before their answers are sent, and for how long: so long to find
+what they ask for, and as long to make the answers.
 
 More would push each other out of the caches, and keep waiting who comes in meanwhile.
 """
@@ -147,6 +171,7 @@ class _Server(web.Server):
         self._open: dict[_Protocol, asyncio.Transport] = {}
         self._all_closed: asyncio.Future[None] | None = None
         self._held: Rounds[_Protocol] = Rounds()
+        self._row: deque[_Protocol] = deque()  # whose turn it is
         self._handled: Rounds[asyncio.Future[None]] = Rounds()
         self._is_due = False
 
@@ -204,7 +229,7 @@ class _Server(web.Server):
             self._begin()
             self._answer()
         finally:  # whatever is the matter with one, the others wait for theirs
-            if self._held or self._handled:
+            if self._row or self._held or self._handled:
                 self._come_round()
 
     def _begin(self) -> None:
@@ -220,19 +245,33 @@ class _Server(web.Server):
         """Answer a row of requests."""
         callers = len(self._held)
         # where there are others, what they asked for is sent before anyone has a second turn
-        most = ROW if callers == 1 else min(ROW, callers)
-        row, done, end = [], 0, perf_counter() + ROW_SECONDS
+        most = min(ROW, callers) if callers > 1 else ROW
+        row = self._row
+        while self._held and len(row) < most:
+            row.append(self._held.take())
+        found: deque[tuple[_Protocol, Answer]] = deque()
+        made: list[tuple[_Protocol, Answer, bytes]] = []
+        done, end = 0, perf_counter() + ROW_SECONDS
         try:
-            while self._held and done < most and perf_counter() < end:
-                protocol = self._held.take()
-                answer = protocol.answer()
+            while row and done < most and perf_counter() < end:
+                protocol = row.popleft()
+                answer = protocol.find()
                 done += 1
                 if answer is not None:
-                    row.append((protocol, answer))
-                    done += len(answer) // _BYTES
+                    found.append((protocol, answer))
+                    done += answer.size // _BYTES
+            end = perf_counter() + ROW_SECONDS
+            while found and perf_counter() < end:
+                protocol, answer = found.popleft()
+                written = protocol.make(answer)
+                if written is not None:
+                    made.append((protocol, answer, written))
         finally:
-            for protocol, answer in row:
-                protocol.send(answer)
+            row.extendleft(protocol for protocol, _ in reversed(found))
+            for protocol, _, written in made:
+                protocol.send(written)
+            for protocol, answer, _ in made:
+                protocol.tell_of(answer)
 
 
 class _Protocol(web.RequestHandler):
@@ -307,7 +346,7 @@ class _Protocol(web.RequestHandler):
         aiohttp makes a task, a request and a response for each, which costs more than answering a poll does. Left to it
         is whatever is not plain: a connection that has more to come or is to end, and a caller who is a stranger. Not
         so a connection that seems to be busy: aiohttp's last answer may have been read, and this request sent, before
-        it is done with it. `answer` looks again.
+        it is done with it. `find` looks again.
         """
         if self._held is not None:
             held, self._held = self._held, None
@@ -340,23 +379,33 @@ class _Protocol(web.RequestHandler):
         self._request_count += len(messages)
         self._messages.extend(messages)
 
-    def answer(self) -> bytes | None:
-        """Return the answer to the request that is held back, or leave it to aiohttp after all."""
-        message, self._held = self._held, None
-        if message is None or self.transport is None or self._server.at_once is None:
+    def find(self) -> Answer | None:
+        """Find what the request that is held back asks for, or leave it to aiohttp after all."""
+        message, at_once = self._held, self._server.at_once
+        if message is None or self.transport is None or at_once is None:
             return None
-        if self._paused or not self._waits:
-            self._leave(message)
-            return None
-        peer = self.peername
-        try:
-            answer = self._server.at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
-        except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
-            self._tell(error)
-            answer = None
+        answer = None
+        if self._waits and not self._paused:
+            peer = self.peername
+            try:
+                answer = at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
+            except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait)
+                self._tell(error)
         if answer is None:
-            self._leave(message)
+            self._release()
         return answer
+
+    def make(self, answer: Answer) -> bytes | None:
+        """Write out an answer that has been found, or leave the request to aiohttp after all."""
+        written = None
+        try:
+            written = answer.written()
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._tell(error)
+        if written is None:
+            self._release()
+        self._held = None
+        return written
 
     def _leave(self, message: RawRequestMessage) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""
@@ -392,7 +441,7 @@ class _Protocol(web.RequestHandler):
         super()._process_keepalive()
 
     def send(self, answer: bytes) -> None:
-        """Send an answer that `answer` returned."""
+        """Send an answer that `make` returned."""
         if self.transport is None:
             return
         try:
@@ -403,6 +452,13 @@ class _Protocol(web.RequestHandler):
         except Exception as error:  # noqa: BLE001 (an edge: others wait for their answers)
             self._tell(error)
             self.drop()
+
+    def tell_of(self, answer: Answer) -> None:
+        """Leave behind what is to be told of an answer."""
+        try:
+            answer.leave_behind()
+        except Exception as error:  # noqa: BLE001 (an edge: it has been sent)
+            self._tell(error)
 
     def _tell(self, error: Exception) -> None:
         """Log a defect, in a turn of its own: writing the log may fail too, and others wait for their answers."""

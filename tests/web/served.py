@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -22,6 +23,43 @@ PATIENCE = 10
 HOT = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot"
 GET_HOT = b"GET /hot HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_COLD = b"GET /cold HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@dataclass
+class Ready:
+    """An answer that has been made."""
+
+    answer: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.answer)
+
+    def written(self) -> bytes | None:
+        return self.answer
+
+    def leave_behind(self) -> None:
+        pass
+
+
+class Unmade(Ready):
+    """One that is left to the handlers after all."""
+
+    def written(self) -> None:
+        return None
+
+
+class Unmakeable(Ready):
+    def written(self) -> bytes:
+        raise ValueError("a defect")
+
+
+class Untellable(Ready):
+    def leave_behind(self) -> None:
+        raise ValueError("a defect")
+
+
+UNUSUAL = {"/unmade": Unmade, "/unmakeable": Unmakeable, "/untellable": Untellable}
 
 
 class Served:
@@ -42,7 +80,8 @@ class Served:
         self.application.on_shutdown.append(self._close)
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
-        self.application.router.add_get("/faulty", self._cold)
+        for path in ("/faulty", *UNUSUAL):
+            self.application.router.add_get(path, self._cold)
         self.application.router.add_post("/hot", self._cold)
         self.on_hot: Callable[[], None] = lambda: None
         self.on_cold: Callable[[web.Request], None] = lambda _: None
@@ -55,19 +94,21 @@ class Served:
         given = " ".join(headers.get("Authorization", "anyone").split())
         return None if given.startswith("stranger") else given
 
-    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> bytes | None:
+    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> Ready | None:
         assert caller == self._known(message.headers)
         assert remote == "127.0.0.1"
         if message.path == "/faulty":
             raise ValueError("a defect")
         if message.path == "/unsendable":
-            return "a defect"  # type: ignore[return-value]
+            return Ready("a defect")  # type: ignore[arg-type]
+        if message.path in UNUSUAL:
+            return UNUSUAL[message.path](self.hot)
         if message.method != "GET" or message.path != "/hot":
             return None
         self.at_once.append(message.path)
         self.callers.append(message.headers.get("Authorization", ""))
         self.on_hot()
-        return self.hot
+        return Ready(self.hot)
 
     async def _close(self, _: web.Application) -> None:
         self.closing.set()

@@ -58,12 +58,15 @@ async def test_what_came_in_before_the_server_closes_is_answered() -> None:
 
 async def test_a_defect_harms_no_other_and_is_left_to_the_handlers() -> None:
     async with serving() as served:
-        callers = [await served.connect() for _ in range(4)]
+        paths = (b"hot", b"faulty", b"unmakeable", b"unmade", b"untellable", b"hot")
+        callers = [await served.connect() for _ in paths]
         for caller in callers:
             await caller.ask(GET_COLD)
-        for caller, path in zip(callers, (b"hot", b"faulty", b"hot", b"hot"), strict=True):
-            caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
-        assert [await caller.answer() for caller in callers] == [b"hot", b"cccc", b"hot", b"hot"]
+        for _ in range(2):
+            for caller, path in zip(callers, paths, strict=True):
+                caller.writer.write(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+            answers = [await caller.answer() for caller in callers]
+            assert answers == [b"hot", b"cccc", b"cccc", b"cccc", b"hot", b"hot"]
 
 
 async def test_a_log_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.server import _BYTES, HANDLED, ROW, ROW_SECONDS, _Server
+from tests.web.served import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,13 +37,29 @@ class Wire(asyncio.Transport):
         pass
 
 
+@dataclass
+class Made(Ready):
+    """An answer that is made when it is asked for."""
+
+    driven: Driven
+
+    def written(self) -> bytes | None:
+        self.driven.on_make()
+        return super().written()
+
+    def leave_behind(self) -> None:
+        self.driven.told += 1
+
+
 class Driven:
     """A server, and what it did: ``looked`` at whose requests, and sent whom (``sent``) their answers."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.told = 0
         self.answer = SHORT
         self.on_look: Callable[[], None] = lambda: None
+        self.on_make: Callable[[], None] = lambda: None
         self.connections: list[Any] = []
 
         async def handle(_: web.BaseRequest) -> web.Response:
@@ -55,10 +73,10 @@ class Driven:
             keeper=lambda _: Keeper(DEFAULT_BOUNDS, loop, self.done.append),
         )
 
-    def _look(self, _message: object, caller: str, _remote: object) -> bytes:
+    def _look(self, _message: object, caller: str, _remote: object) -> Ready:
         self.done.append(f"looked {caller}")
         self.on_look()
-        return self.answer
+        return Made(self.answer, self)
 
     async def ask(self, *callers: str) -> None:
         """Have requests come in, each by a connection of its own."""
@@ -122,6 +140,25 @@ async def test_what_takes_long_ends_a_row(monkeypatch: pytest.MonkeyPatch) -> No
         made.on_look = take_time
         await made.ask(*["a"] * 4)
         assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
+
+
+async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew_before_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    def take_time() -> None:
+        nonlocal now
+        now += ROW_SECONDS / 2
+
+    monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
+    with driven() as made:
+        made.on_make = take_time
+        await made.ask("a", "b", "c", "a")
+        assert await made.turn() == ["looked a", "looked b", "looked c", "sent a", "sent b"]
+        assert await made.turn() == ["looked c", "looked a", "sent c", "sent a"]
+        assert await made.turn() == []
+        assert made.told == 4
 
 
 async def test_few_requests_left_to_the_handlers_begin_in_a_turn() -> None:
