@@ -119,7 +119,7 @@ class Order:
     @property
     def whole(self) -> SlotArray:
         """All slots."""
-        return np.frombuffer(b"".join(self.blocks), np.int32)
+        return np.frombuffer(b"".join(self.blocks), np.intp)
 
     def follow(self, change: Change) -> Move | None:
         """Follow a segment's change; tell how it moved, or None if it stands where it stood."""
@@ -167,15 +167,15 @@ class Order:
     def arranged(self, found: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
         """Return where these slots stand in this order: indices into ``found``."""
         if self._positions is None:
-            self._positions = np.empty(self._slots.capacity, np.int32)
-            self._positions[self.whole] = np.arange(self._length, dtype=np.int32)
+            self._positions = np.empty(self._slots.capacity, np.intp)
+            self._positions[self.whole] = np.arange(self._length)
         # what was found is mostly in the order of slots, which is mostly that of ids: then this is quick
         return np.argsort(self._positions.take(found), kind="stable")
 
     def _part(self, ordered: SlotArray) -> None:
         starts = range(0, max(self._length, 1), self._block)
         parts = [ordered[start : start + self._block] for start in starts]
-        self.blocks = [array("i", part.tobytes()) for part in parts]
+        self.blocks = [array("q", part.tobytes()) for part in parts]
         self._fences = [self._key_of(block[0]) for block in self.blocks if block] or [None]
 
     def _block_of(self, key: _Key) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segsvc.domain.segment import Roles
 from segsvc.index.entry import DIGEST_SIZE, Entry, Version
 
-SlotArray = NDArray[np.int32]
+SlotArray = NDArray[np.intp]
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 
 ID, DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "id", "displayName", "createdAt", "modifiedAt"

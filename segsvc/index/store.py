@@ -76,9 +76,9 @@ class Relist:
         self._take_in()
         slots = self.contents.slots
         if self._is_in_order:
-            ids = np.arange(len(slots), dtype=np.int32)
+            ids = np.arange(len(slots))
         else:
-            ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
+            ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.intp)
         return self.contents, ids
 
     def _take_in(self) -> None:
@@ -96,7 +96,7 @@ class SegmentStore:
         self.revision = 0
         """The resourceVersion up to which the watch has been followed."""
         self._contents = Contents()
-        self._views = Views(self._contents, np.empty(0, np.int32))
+        self._views = Views(self._contents, np.empty(0, np.intp))
         # objects that exist but are not shown: incompatible, or being deleted
         self._hidden: dict[str, Version] = {}
         self._listeners: list[Callable[[int], None]] = []

@@ -12,7 +12,7 @@ here outlives a relist, which makes all of it anew.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ _MAX_SEERS = 64
 """For how many classes it is kept which views see them: there may be as many as segments."""
 _ROLE_LENGTH = 16
 
-_NONE = np.empty(0, np.int32)
+_NONE = np.empty(0, np.intp)
 
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
@@ -100,13 +100,13 @@ class View:
         if offset >= end:
             return _NONE
         first = bisect_right(running, offset) - 1
-        last = bisect_right(running, end - 1, first) - 1
-        if first == last:
-            part = bytes(blocks[first])
+        before, after = running[first], running[first + 1]
+        if end <= after:
+            window = np.frombuffer(blocks[first], np.intp)
         else:
-            part = b"".join([blocks[block] for block in range(first, last + 1) if running[block] < running[block + 1]])
-        window = np.frombuffer(part, np.int32)
-        before = running[first]
+            last = bisect_left(running, end, first)
+            part = [blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
+            window = np.frombuffer(b"".join(part), np.intp)
         return window.compress(self.in_view(window))[offset - before : end - before]
 
     def among(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -271,7 +271,7 @@ class Views:
         left, entered = move
         self._counts.follow(seen, sort, left, entered)
         if entered != NOWHERE and order.split(entered):
-            half = np.array(order.blocks[entered], np.int32)
+            half = np.array(order.blocks[entered], np.intp)
             for view in self._counts.viewers(sort):
                 self._counts.split(view, sort, entered, int(np.count_nonzero(view.in_view(half))))
             self._counts.make_room()

@@ -76,7 +76,7 @@ class Index:
         for shown in held:
             self.contents.put(shown)
         slots = self.contents.slots
-        by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int32)
+        by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.intp)
         self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block)
 
     def put(self, shown: Entry) -> None:
