@@ -28,6 +28,7 @@ from segsvc.index.counts import MAX_BYTES, Count, Counts
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
 from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, sorted_by
+from segsvc.index.picks import PATIENCE, UNKNOWN, Picked, Picks
 from segsvc.index.slots import SlotArray
 
 MAX_VIEWS = 512
@@ -93,21 +94,29 @@ class View:
         order = self._views.order(sort).whole
         return order.compress(self.in_view(order))
 
-    def slice(self, offset: int, count: int, *, sort: str | None = None) -> SlotArray:
+    def slice(self, offset: int, count: int, *, sort: str | None = None) -> NDArray[np.signedinteger[Any]]:
         """Return ``count`` slots from ``offset`` on, to be read at once. What it costs does not depend on the index."""
         end = min(offset + count, self._count)
+        picked = self._views.picked(self, sort)
+        if picked is not None:
+            page = picked[offset:end]
+            if UNKNOWN not in page.tolist():
+                return page
+        begin, slots = self._pick(offset, end, sort)
+        if picked is not None:
+            picked[begin : begin + len(slots)] = slots
+        return slots[offset - begin : end - begin]
+
+    def _pick(self, offset: int, end: int, sort: str | None) -> tuple[int, SlotArray]:
+        """Return the slots in view of the blocks in which a page stands, and how many stand before these."""
         running, blocks = self._views.counted(self, sort).running, self._views.order(sort).blocks
         if offset >= end:
-            return _NONE
+            return 0, _NONE
         first = bisect_right(running, offset) - 1
-        before, after = running[first], running[first + 1]
-        if end <= after:
-            window = np.frombuffer(blocks[first], np.intp)
-        else:
-            last = bisect_left(running, end, first)
-            part = [blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
-            window = np.frombuffer(b"".join(part), np.intp)
-        return window.compress(self.in_view(window))[offset - before : end - before]
+        last = bisect_left(running, end, first)
+        part = [blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
+        window = np.frombuffer(b"".join(part), np.intp)
+        return running[first], window.compress(self.in_view(window))
 
     def among(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the indices of those of the slots that are in view."""
@@ -182,14 +191,26 @@ class _Known:
 class Views:
     """All views of a store, made when first asked for and then kept up to date."""
 
-    def __init__(self, contents: Contents, ids: SlotArray, *, max_bytes: int = MAX_BYTES, block: int = BLOCK) -> None:
-        """Begin with all slots in the order of ids. ``max_bytes`` is the room for counts, ``block`` that of orders."""
+    def __init__(
+        self,
+        contents: Contents,
+        ids: SlotArray,
+        *,
+        max_bytes: int = MAX_BYTES,
+        block: int = BLOCK,
+        patience: int = PATIENCE,
+    ) -> None:
+        """Begin with all slots in the order of ids.
+
+        max_bytes: the room for counts. block: as orders have it. patience: as `segsvc.index.picks` has it.
+        """
         self.contents = contents
         self.recounts = 0
         """How many segments in view had to be counted among all so far."""
         self._block = block
         self._orders: dict[str | None, Order] = {None: Order(contents.slots, None, ids, block=block)}
         self._counts: Counts[View] = Counts(max_bytes)
+        self._picks = Picks(patience=patience)
         # no two of the same classes and labels; least recently used first
         self._plain: OrderedDict[View, None] = OrderedDict()
         self._labelled: OrderedDict[View, None] = OrderedDict()
@@ -217,6 +238,7 @@ class Views:
         self._seers.clear()
         self._known.clear()
         self._counts = Counts(0)
+        self._picks.clear()
 
     def order(self, sort: str | None) -> Order:
         """Return all slots in an order."""
@@ -227,6 +249,10 @@ class Views:
                 slots, sort, sorted_by(sort, slots, self._orders[None].whole), block=self._block
             )
         return order
+
+    def picked(self, view: View, sort: str | None) -> Picked | None:
+        """Return what has been picked for pages of a view in an order, to be added to; None if that is not kept."""
+        return self._picks.get((view.key, sort), (view.members, self.order(sort).stamp), len(view))
 
     def counted(self, view: View, sort: str | None) -> Count:
         """Return how many segments in view each block of an order holds."""
