@@ -162,13 +162,9 @@ class SegmentService:
         """Return a page of a view that was made with the query's labels, and how many its filters keep in all."""
         return self._selector.select(view, query)
 
-    def digests(self, selection: Selection) -> bytes:
-        """Return the digests of a page's bodies, as far as they are made; see `Selector.digests`."""
-        return self._selector.digests(selection)
-
-    def make_digests(self, selection: Selection, digests: bytes) -> Iterator[bytes]:
-        """Return all of them, made one by one; see `Selector.make_digests`."""
-        return self._selector.make_digests(selection, digests)
+    def make_digests(self, selection: Selection) -> Iterator[bytes]:
+        """Return the digests of a page's bodies, made one by one; see `Selector.make_digests`."""
+        return self._selector.make_digests(selection)
 
     def at_hand(self, view: View, query: Query) -> bool:
         """Tell whether `select` will be quick, because it does not have to search anew."""

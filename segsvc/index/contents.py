@@ -12,7 +12,7 @@ from segsvc.index.classes import NO_CLASS, Classes
 from segsvc.index.entry import Entry
 from segsvc.index.postings import Postings
 from segsvc.index.search import SearchIndex
-from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, Batch, SlotArray, Slots, Sortable
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, Batch, SlotArray, Slots, SomeSlots, Sortable
 
 Sorted: TypeAlias = Mapping[str, Any]
 """Some of what lists can be sorted by: a text, or a number of `segsvc.index.slots`."""
@@ -110,7 +110,7 @@ class Contents:
         self.names.remove(slot, left[DISPLAY_NAME])
         return Change(slot, before, None, class_, NO_CLASS, left, {}, crosses=True)
 
-    def in_classes(self, flags: NDArray[np.bool_], slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
+    def in_classes(self, flags: NDArray[np.bool_], slots: SomeSlots) -> NDArray[np.bool_]:
         """Tell of each slot whether its segment is in a class that is flagged."""
         # none is too high, but this mode is quicker
         return flags.take(self.slots.class_numbers.take(slots), mode="clip")

@@ -17,7 +17,7 @@ from segsvc.index.lru import LruCache
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.search import Asked, asked
-from segsvc.index.slots import UNMADE, SlotArray
+from segsvc.index.slots import UNMADE, SomeSlots
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
 
@@ -51,12 +51,14 @@ class Selection(NamedTuple):
     """The segments on a page, in order, and how many there are in all.
 
     slots: good until the next change only. bodies: as entries have them. size: how many bytes they have together.
+    digests: what stands for each of them, one behind the other; `UNMADE` for those that have never been asked for.
     total: the number of all that the filters keep.
     """
 
-    slots: SlotArray
+    slots: SomeSlots
     bodies: list[bytes]
     size: int
+    digests: bytes
     total: int
 
 
@@ -74,7 +76,7 @@ class _Shown:
     """What of that is in a view, in an order, and what stands for all that it depends on."""
 
     seal: tuple[object, ...]
-    array: SlotArray
+    array: SomeSlots
 
 
 class Selector:
@@ -99,26 +101,19 @@ class Selector:
         else:
             array = self._searched(view, asked(query.search), query.sort)
             slots, total = array[query.offset : query.offset + query.pagesize], len(array)
-        bodies = self._store.bodies(slots)
-        return Selection(slots, bodies, sum(map(len, bodies)), total)
+        bodies, digests = self._store.shown(slots)
+        return Selection(slots, bodies, sum(map(len, bodies)), digests, total)
 
-    def digests(self, selection: Selection) -> bytes:
-        """Return the digests of a page's bodies, one behind the other; `UNMADE` for those never asked for before.
-
-        Nothing may have changed since the selection was made.
-        """
-        return self._store.digests(selection.slots)
-
-    def make_digests(self, selection: Selection, digests: bytes) -> Iterator[bytes]:
+    def make_digests(self, selection: Selection) -> Iterator[bytes]:
         """Return each of a page's digests; those that are `UNMADE` are made one by one, whatever changes meanwhile."""
         for number, (slot, body) in enumerate(zip(selection.slots.tolist(), selection.bodies, strict=True)):
-            digest = digests[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE]
+            digest = selection.digests[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE]
             if digest == UNMADE:
                 digest = body_digest(body)
                 self._store.keep_digest(slot, body, digest)
             yield digest
 
-    def _searched(self, view: View, search: Asked, sort: str | None) -> SlotArray:
+    def _searched(self, view: View, search: Asked, sort: str | None) -> SomeSlots:
         """Return all slots in view that a search finds, in order."""
         order = self._store.order(None if sort in RELEVANCE else sort)
         seal = (self._store.names_stamp, view.members, order.stamp)

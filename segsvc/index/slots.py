@@ -8,7 +8,7 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 from array import array
 from collections.abc import KeysView, Sequence
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from segsvc.domain.segment import Roles
 from segsvc.index.entry import DIGEST_SIZE, Entry, Version
 
 SlotArray = NDArray[np.intp]
+"""As numpy looks things up: it makes this of all others first."""
+SomeSlots = NDArray[np.signedinteger[Any]]
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 
 ID, DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "id", "displayName", "createdAt", "modifiedAt"
@@ -84,6 +86,7 @@ class Slots:
         """As `prefix` has it."""
         self._class_numbers: NDArray[np.uint32] | None = None
         self._digests = bytearray()  # of as many slots as there were when one was last asked for
+        self._digest_array: NDArray[Any] | None = None  # the same
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
 
@@ -117,10 +120,12 @@ class Slots:
             self._class_numbers = np.frombuffer(self.classes, np.uint32)
         return self._class_numbers
 
-    def digests(self, slots: SlotArray) -> bytes:
+    def digests(self, slots: SomeSlots) -> bytes:
         """Return the digests of the bodies in some slots, one behind the other; `UNMADE` where it has not been made."""
-        self._make_room_for_digests()
-        return np.frombuffer(self._digests, _Digest).take(slots).tobytes()
+        if self._digest_array is None or len(self._digest_array) < self.capacity:
+            self._make_room_for_digests()
+            self._digest_array = np.frombuffer(self._digests, _Digest)
+        return self._digest_array.take(slots).tobytes()
 
     def keep_digest(self, slot: int, body: bytes, digest: bytes) -> None:
         """Keep the digest of a body, if that is still the one in this slot."""
@@ -131,6 +136,7 @@ class Slots:
     def _make_room_for_digests(self) -> None:
         missing = self.capacity * DIGEST_SIZE - len(self._digests)
         if missing:
+            self._digest_array = None  # what is looked into cannot be made longer
             self._digests += bytes(missing)
 
     def name(self, slot: int) -> str:

@@ -23,7 +23,7 @@ from segsvc.index.entry import Entry, Version
 from segsvc.index.matches import Ranked
 from segsvc.index.orders import Order
 from segsvc.index.search import Asked
-from segsvc.index.slots import Batch, SlotArray, Sortable
+from segsvc.index.slots import Batch, SlotArray, SomeSlots, Sortable
 from segsvc.index.views import View, Views
 
 BATCH = 256
@@ -124,14 +124,14 @@ class SegmentStore:
         """Return the segment with this id, or None."""
         return self._contents.slots.get(segment_id)
 
-    def bodies(self, slots: SlotArray) -> list[bytes]:
-        """Return the bodies of the entries in these slots. Slots are good until the next change only."""
-        bodies = self._contents.slots.bodies
-        return [bodies[slot] for slot in slots.tolist()]
+    def shown(self, slots: SomeSlots) -> tuple[list[bytes], bytes]:
+        """Return the bodies of the entries in these slots, and their digests as `Slots.digests` has them.
 
-    def digests(self, slots: SlotArray) -> bytes:
-        """Return the digests of the entries in these slots, one behind the other; `UNMADE` where there is none yet."""
-        return self._contents.slots.digests(slots)
+        Slots are good until the next change only.
+        """
+        held = self._contents.slots
+        bodies = held.bodies
+        return [bodies[slot] for slot in slots.tolist()], held.digests(slots)
 
     def keep_digest(self, slot: int, body: bytes, digest: bytes) -> None:
         """Keep the digest of a body, if it is still the one in this slot: much may have changed since it was."""

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, compress
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
 from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, sorted_by
 from segsvc.index.picks import PATIENCE, UNKNOWN, Picked, Picks
-from segsvc.index.slots import SlotArray
+from segsvc.index.slots import SlotArray, SomeSlots
 
 MAX_VIEWS = 512
 MAX_LABELLED = 64
@@ -94,7 +94,7 @@ class View:
         order = self._views.order(sort).whole
         return order.compress(self.in_view(order))
 
-    def slice(self, offset: int, count: int, *, sort: str | None = None) -> NDArray[np.signedinteger[Any]]:
+    def slice(self, offset: int, count: int, *, sort: str | None = None) -> SomeSlots:
         """Return ``count`` slots from ``offset`` on, to be read at once. What it costs does not depend on the index."""
         end = min(offset + count, self._count)
         picked = self._views.picked(self, sort)
@@ -122,7 +122,7 @@ class View:
         """Return the indices of those of the slots that are in view."""
         return np.flatnonzero(self.in_view(slots))
 
-    def in_view(self, slots: NDArray[np.signedinteger[Any]]) -> NDArray[np.bool_]:
+    def in_view(self, slots: SomeSlots) -> NDArray[np.bool_]:
         """Tell of each slot whether its segment is in view."""
         if not self.labels:
             if self._flags is None:

@@ -201,17 +201,17 @@ class Reads:
 
     def _digest(self, selection: Selection) -> bytes:
         """Return what stands for what a page shows."""
-        digests = self._service.digests(selection)
+        digests = selection.digests
         if UNMADE in digests:
-            digests = b"".join(self._service.make_digests(selection, digests))
+            digests = b"".join(self._service.make_digests(selection))
         return page_digest(selection, digests)
 
     async def _digest_in_turns(self, selection: Selection) -> bytes:
         """Return the same, with others served while digests are made."""
-        digests, size = self._service.digests(selection), 0
+        digests, size = selection.digests, 0
         if UNMADE in digests:
             made = []
-            for body, digest in zip(selection.bodies, self._service.make_digests(selection, digests), strict=True):
+            for body, digest in zip(selection.bodies, self._service.make_digests(selection), strict=True):
                 made.append(digest)
                 size += len(body)
                 if size > MAX_BYTES_RENDERED_AT_ONCE:

@@ -251,13 +251,12 @@ class StoreFollowsCluster(RuleBasedStateMachine):
     @invariant()
     def what_pages_need_of_each_segment_is_that_of_its_last_state(self) -> None:
         view = self.store.view(frozenset().union(*CALLERS))
-        slots, seen = view.slice(0, len(view)), entries_in(view)
-        assert self.store.bodies(slots) == [found.body for found in seen]
-        selector = Selector(self.store)
+        seen, selector = entries_in(view), Selector(self.store)
         selection = selector.select(view, Query(0, 9))
-        made = list(selector.make_digests(selection, selector.digests(selection)))
+        assert selection.bodies == [found.body for found in seen]
+        made = list(selector.make_digests(selection))
         assert made == [found.digest for found in seen]
-        assert self.store.digests(slots) == b"".join(made)
+        assert selector.select(view, Query(0, 9)).digests == b"".join(made)
 
     def teardown(self) -> None:
         """Whatever came before: once all has been told, the store is what the cluster is."""
