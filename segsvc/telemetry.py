@@ -145,7 +145,8 @@ class RequestLog:
         if self._pending and self._stream is not None:
             pending, self._pending = self._pending, []
             common = {"event": "request", "level": "info", "timestamp": datetime.now(UTC)}
-            lines = [orjson.dumps(fields | common, option=_LINE) for fields in pending]
+            end = b"," + orjson.dumps(common, option=_LINE)[1:]
+            lines = [orjson.dumps(fields)[:-1] + end for fields in pending]
             _put(self._stream, b"".join(lines).decode())
 
 

@@ -44,9 +44,10 @@ def bearer_token(headers: MultiMapping[str]) -> str:
         raise TokenInvalid("malformed")
     scheme, _, token = values[0].strip().partition(" ")
     if scheme.lower() == _SCHEME:
-        if not token.strip():
+        token = token.strip()
+        if not token:
             raise TokenMissing
-        return token.strip()
+        return token
     if bare_allowed and scheme and not token:
         return scheme
     raise TokenMissing

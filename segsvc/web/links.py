@@ -93,7 +93,7 @@ class PageLinks(NamedTuple):
 
 def page_links(base: str, asked: ListRequest, total: int) -> PageLinks:
     """Return the links of a page of ``total`` segments."""
-    offset, pagesize, search, sort, labels = asked.key
+    (offset, pagesize, _, sort, labels), search, _ = asked
     start, end = f"{base}/segments?offset=", f"&pagesize={pagesize}"
     if search is not None or sort is not None or labels:
         given = [("search", search), ("sort", sort), *(("label", label) for label in labels)]

@@ -28,12 +28,6 @@ class ListRequest(NamedTuple):
     search: str | None
     min_revision: int
 
-    @property
-    def key(self) -> tuple[int, int, str | None, str | None, tuple[str, ...]]:
-        """What of it tells one answer from another: offset, pagesize, search, sort, labels."""
-        query = self.query
-        return (query.offset, query.pagesize, self.search, query.sort, query.labels)
-
 
 class ItemRequest(NamedTuple):
     """The parameters of a read."""

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -79,13 +79,8 @@ class _Item:
         return self.answer.size + len(self.entry.body)
 
 
-class _Target(NamedTuple):
-    """What a path with its query stands for: a list, or a segment where there is an id."""
-
-    where: Shown
-    asked: ListRequest | ItemRequest
-    id: str = ""
-
+_Target: TypeAlias = tuple[Shown, ListRequest | ItemRequest, str]
+"""What a path with its query stands for: a list, or a segment, whose id comes last."""
 
 _Found: TypeAlias = tuple[int, Callable[[], Prepared | None]]
 """About how many bytes an answer has, and what makes it, unless that takes long."""
@@ -248,18 +243,19 @@ class Reads:
             base = self.addresses.known(headers)
             if base is None:
                 return None
-            target = self._target(message)
-            if not self._service.has_reached(target.asked.min_revision):
+            where, asked, segment_id = self._target(message)
+            if not self._service.has_reached(asked.min_revision):
                 return None
-            found = self._at_hand(target, principal, base=base, gzip=accepts_gzip(headers))
+            found = self._at_hand(asked, segment_id, principal, base=base, gzip=accepts_gzip(headers))
         except (InvalidParameters, SegmentNotFound, AccessDenied):
             return None
-        return None if found is None else _AtOnce(self, message, principal.name, remote, target.where, began, *found)
+        return None if found is None else _AtOnce(self, message, principal.name, remote, where, began, *found)
 
-    def _at_hand(self, target: _Target, principal: Principal, *, base: str, gzip: bool) -> _Found | None:
-        asked = target.asked
+    def _at_hand(
+        self, asked: ListRequest | ItemRequest, segment_id: str, principal: Principal, *, base: str, gzip: bool
+    ) -> _Found | None:
         if isinstance(asked, ItemRequest):
-            entry = self._service.read(principal, target.id)
+            entry = self._service.read(principal, segment_id)
             return len(entry.body), partial(self._item, entry, asked, base=base, gzip=gzip)
         query = asked.query
         view = self._service.view(principal, query.labels)
@@ -279,19 +275,25 @@ class Reads:
         if known is not None:
             return known
         page = _PAGE_LINK.fullmatch(path)
-        if page is not None and 0 < int(page[2]) <= self._api.max_pagesize:  # as our own links have it: most of all
+        if page is not None:  # as our own links have it: most of all
             offset, pagesize = page.groups()
-            asked = ListRequest(Query(int(offset), int(pagesize)), None, 0)
-            return _Target(Shown(LIST, LIST, {"offset": offset, "pagesize": pagesize}), asked)
+            wanted = Query(int(offset), int(pagesize))
+            if 0 < wanted.pagesize <= self._api.max_pagesize:
+                where = Shown(LIST, LIST, {"offset": offset, "pagesize": pagesize})
+                return where, ListRequest(wanted, None, 0), ""
         plain = path.partition("?")[0]
         query = message.url.query
         if plain == LIST:
-            target = _Target(shown(LIST, plain, query), list_request(query, max_pagesize=self._api.max_pagesize))
+            target: _Target = (
+                shown(LIST, plain, query),
+                list_request(query, max_pagesize=self._api.max_pagesize),
+                "",
+            )
         else:
             item = _ITEM.fullmatch(plain)
             if item is None:
                 raise SegmentNotFound(plain)
-            target = _Target(shown(ITEM, plain, query), item_request(query), existing(item[1]))
+            target = shown(ITEM, plain, query), item_request(query), existing(item[1])
         self._targets.put(path, target)
         return target
 
@@ -406,7 +408,7 @@ class _AtOnce:
 
 
 def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> object:
-    return (view.key, asked.key, base, gzip)
+    return (view.key, asked.query, asked.search, base, gzip)
 
 
 def _is_large(asked: ListRequest, *, gzip: bool) -> bool:

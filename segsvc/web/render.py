@@ -11,7 +11,8 @@ from segsvc.web.representation import Representation, compressed, represent
 
 def item(entry: Entry, base: str, *, gzip: bool) -> Representation:
     """Render a segment with its link."""
-    return represent(b"".join((_opening(base), entry.body, CLOSING)), gzip=gzip, digest=entry.digest)
+    opening, _ = _around(base)
+    return represent(b"".join((opening, entry.body, CLOSING)), gzip=gzip, digest=entry.digest)
 
 
 def exported(entry: Entry, *, gzip: bool) -> Representation:
@@ -22,9 +23,8 @@ def exported(entry: Entry, *, gzip: bool) -> Representation:
 
 def page(selection: Selection, links: PageLinks, *, base: str, gzip: bool, digest: bytes) -> Representation:
     """Render a page; ``digest`` stands for what it shows."""
-    opening, start = _opening(base), b'{"items":['
+    start, (opening, between) = b'{"items":[', _around(base)
     end = f'],"links":{links.json},"totalCount":{selection.total}}}'.encode()
-    between = CLOSING + b"," + opening
     pieces = [*selection.bodies]
     size = len(start) + selection.size + len(end)
     if pieces:
@@ -38,6 +38,8 @@ def page(selection: Selection, links: PageLinks, *, base: str, gzip: bool, diges
     return compressed(form) if gzip else form
 
 
-def _opening(base: str) -> bytes:
+def _around(base: str) -> tuple[bytes, bytes]:
+    """Return what comes before a body, and what between two of them."""
     # neither a checked base nor an id holds anything that JSON would escape
-    return OPENING + item_url(base, "").encode()
+    opening = OPENING + item_url(base, "").encode()
+    return opening, CLOSING + b"," + opening

@@ -114,7 +114,7 @@ class Surroundings:
                 "path": where.path,
                 "query": where.query,
                 "status": status,
-                "duration_ms": round(seconds * 1000, 3),
+                "duration_ms": int(seconds * 1e6) / 1000,
                 "caller": caller,
                 "remote": remote,
                 "trace_id": trace,
