@@ -20,8 +20,11 @@ MAX_BYTES = 8 * 2**20
 """How much all together take: those of 200 views of 10,000 segments, or of 20 of 100,000."""
 LEAST_BYTES = 512
 """What one takes besides its slots."""
-PATIENCE = 16
-"""How many pages are asked for without a change before what is picked is kept: that takes room for all in view."""
+WORTH = 512
+"""How many slots a page that is asked for is worth: once they make up all in view, with no change meanwhile, what is
+picked is kept, which takes room for all of these."""
+BLOCKS = 8
+"""How many blocks are looked at for a page where what is found is kept: it takes little longer than one or two."""
 UNKNOWN = -1
 
 Picked: TypeAlias = NDArray[np.int32]
@@ -42,8 +45,9 @@ class _Kept:
 class Picks:
     """What has been picked, by view and order; that asked for last, as far as there is room."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES, *, patience: int = PATIENCE) -> None:
-        self._patience = patience
+    def __init__(self, max_bytes: int = MAX_BYTES, *, worth: int = WORTH) -> None:
+        """With a ``worth`` of 0 nothing is kept."""
+        self._worth = worth
         self._kept: LruCache[Hashable, _Kept] = LruCache(max_bytes, lambda kept: kept.bytes)
 
     def get(self, key: "Hashable", seal: object, count: int) -> Picked | None:
@@ -58,7 +62,7 @@ class Picks:
             self._kept.put(key, kept)
         if kept.slots is None:
             kept.asked += 1
-            if kept.asked > self._patience:
+            if kept.asked * self._worth > count:
                 kept = _Kept(seal, np.full(count, UNKNOWN, np.int32))
                 self._kept.put(key, kept)
         return kept.slots

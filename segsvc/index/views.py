@@ -28,7 +28,7 @@ from segsvc.index.counts import MAX_BYTES, Count, Counts
 from segsvc.index.entry import Entry
 from segsvc.index.lru import LruCache
 from segsvc.index.orders import BLOCK, NOWHERE, Move, Order, sorted_by
-from segsvc.index.picks import PATIENCE, UNKNOWN, Picked, Picks
+from segsvc.index.picks import BLOCKS, UNKNOWN, WORTH, Picked, Picks
 from segsvc.index.slots import SlotArray, SomeSlots
 
 MAX_VIEWS = 512
@@ -102,19 +102,19 @@ class View:
             page = picked[offset:end]
             if UNKNOWN not in page.tolist():
                 return page
-        begin, slots = self._pick(offset, end, sort)
+        begin, slots = self._pick(offset, end, sort, blocks=1 if picked is None else BLOCKS)
         if picked is not None:
             picked[begin : begin + len(slots)] = slots
         return slots[offset - begin : end - begin]
 
-    def _pick(self, offset: int, end: int, sort: str | None) -> tuple[int, SlotArray]:
-        """Return the slots in view of the blocks in which a page stands, and how many stand before these."""
-        running, blocks = self._views.counted(self, sort).running, self._views.order(sort).blocks
+    def _pick(self, offset: int, end: int, sort: str | None, *, blocks: int) -> tuple[int, SlotArray]:
+        """Return the slots in view of some blocks, those in which a page stands, and how many stand before these."""
+        running, order = self._views.counted(self, sort).running, self._views.order(sort)
         if offset >= end:
             return 0, _NONE
         first = bisect_right(running, offset) - 1
-        last = bisect_left(running, end, first)
-        part = [blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
+        last = max(bisect_left(running, end, first), min(first + blocks, len(order.blocks)))
+        part = [order.blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
         window = np.frombuffer(b"".join(part), np.intp)
         return running[first], window.compress(self.in_view(window))
 
@@ -198,11 +198,11 @@ class Views:
         *,
         max_bytes: int = MAX_BYTES,
         block: int = BLOCK,
-        patience: int = PATIENCE,
+        worth: int = WORTH,
     ) -> None:
         """Begin with all slots in the order of ids.
 
-        max_bytes: the room for counts. block: as orders have it. patience: as `segsvc.index.picks` has it.
+        max_bytes: the room for counts. block: as orders have it. worth: as `segsvc.index.picks` has it.
         """
         self.contents = contents
         self.recounts = 0
@@ -210,7 +210,7 @@ class Views:
         self._block = block
         self._orders: dict[str | None, Order] = {None: Order(contents.slots, None, ids, block=block)}
         self._counts: Counts[View] = Counts(max_bytes)
-        self._picks = Picks(patience=patience)
+        self._picks = Picks(worth=worth)
         # no two of the same classes and labels; least recently used first
         self._plain: OrderedDict[View, None] = OrderedDict()
         self._labelled: OrderedDict[View, None] = OrderedDict()

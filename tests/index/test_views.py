@@ -19,7 +19,7 @@ from segsvc.index.contents import Contents
 from segsvc.index.counts import LEAST_BYTES, MAX_BYTES, MAX_UNREAD
 from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.orders import BLOCK, SORT_KEYS
-from segsvc.index.picks import PATIENCE
+from segsvc.index.picks import WORTH
 from segsvc.index.views import MAX_LABELLED, MAX_ROLES, MAX_VIEWS, View, Views
 from tests.index.shown import entries_in
 
@@ -66,10 +66,10 @@ def entry_of(
 class Index:
     """Segments and their views, kept in step as the store does it."""
 
-    def __init__(self, *held: Entry, max_bytes: int = MAX_BYTES, block: int = BLOCK, patience: int = PATIENCE) -> None:
+    def __init__(self, *held: Entry, max_bytes: int = MAX_BYTES, block: int = BLOCK, worth: int = 0) -> None:
         self.max_bytes = max_bytes
         self.block = block
-        self.patience = patience
+        self.worth = worth
         self.swap(held)
 
     def swap(self, held: tuple[Entry, ...]) -> None:
@@ -79,7 +79,7 @@ class Index:
             self.contents.put(shown)
         slots = self.contents.slots
         by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.intp)
-        self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block, patience=self.patience)
+        self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block, worth=self.worth)
 
     def put(self, shown: Entry) -> None:
         change = self.contents.put(shown)
@@ -137,11 +137,11 @@ class Changes(RuleBasedStateMachine):
         sorts=st.lists(st.sampled_from(SORTS)),
         room=st.sampled_from([ONE_PICK, MAX_BYTES, MAX_BYTES]),
         block=st.sampled_from([1, 2, BLOCK]),
-        patience=st.sampled_from([0, 1, PATIENCE]),
+        worth=st.sampled_from([0, 1, WORTH]),
     )
-    def look(self, callers: list[Caller], sorts: list[str | None], room: int, block: int, patience: int) -> None:
+    def look(self, callers: list[Caller], sorts: list[str | None], room: int, block: int, worth: int) -> None:
         """Let some look from the beginning and after each step, with some orders; others look when they happen to."""
-        self.index = Index(max_bytes=room, block=block, patience=patience)
+        self.index = Index(max_bytes=room, block=block, worth=worth)
         self.watching = callers
         for caller in callers:
             for sort in sorts:
