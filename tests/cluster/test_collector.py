@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import platform
+import resource
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,3 +110,17 @@ def test_what_callers_leave_just_before_the_end_of_a_list_is_freed() -> None:
         del left, meanwhile
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its malloc_trim")
+def test_what_a_list_has_taken_of_the_heap_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+
+    with collector_at_ease():
+        passing = [bytes(2000) for _ in range(20_000)]
+        staying = bytes(2000)  # behind them: the heap does not end where they were
+        taken = resident()
+        del passing
+    assert resident() < taken - 20 * 2**20
+    del staying
