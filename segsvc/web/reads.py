@@ -13,7 +13,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -92,7 +92,7 @@ class Reads:
     def __init__(self, api: Api, surroundings: Surroundings, common: Common) -> None:
         self._api = api
         self._service = api.service
-        self.surroundings = surroundings
+        self._surroundings = surroundings
         self._common = common
         self.addresses = Addresses(api.trusted_hosts)
         self._targets: LruCache[str, _Target] = LruCache(MAX_PATHS)
@@ -233,23 +233,44 @@ class Reads:
 
     # --- without waiting
 
-    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> "_AtOnce | None":
-        """Find what a read asks for; return its answer in the making, or None where the handlers are to give it."""
+    def at_once(
+        self, message: RawRequestMessage, principal: Principal, remote: str | None
+    ) -> Generator[int | bytes, None, None]:
+        """Answer a read in the steps of `segsvc.web.server.AtOnce`."""
         began = perf_counter()
         headers = message.headers
         if hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
-            return None
+            return
         try:
             base = self.addresses.known(headers)
             if base is None:
-                return None
+                return
             where, asked, segment_id = self._target(message)
             if not self._service.has_reached(asked.min_revision):
-                return None
+                return
             found = self._at_hand(asked, segment_id, principal, base=base, gzip=accepts_gzip(headers))
         except (InvalidParameters, SegmentNotFound, AccessDenied):
-            return None
-        return None if found is None else _AtOnce(self, message, principal.name, remote, where, began, *found)
+            return
+        if found is None:
+            return
+        size, make = found
+        yield size
+        answer = make()
+        if answer is None:
+            return
+        trace, lines = self._surroundings.begin(headers)
+        status, written = answer.written(message.method, headers, self._freshness() + lines)
+        seconds = perf_counter() - began
+        yield written
+        self._surroundings.leave_behind(
+            message.method,
+            where,
+            status=status,
+            seconds=seconds,
+            caller=principal.name,
+            remote=remote,
+            trace=trace,
+        )
 
     def _at_hand(
         self, asked: ListRequest | ItemRequest, segment_id: str, principal: Principal, *, base: str, gzip: bool
@@ -297,7 +318,7 @@ class Reads:
         self._targets.put(path, target)
         return target
 
-    def freshness(self) -> bytes:
+    def _freshness(self) -> bytes:
         """Write what is known only now: how far the index is, and how old."""
         revision, age = self._service.revision, int(self._api.reflection.age())
         if self._fresh[0] != revision or self._fresh[1] != age:
@@ -368,43 +389,6 @@ class Reads:
         item = _Item(entry, self.prepared(form))
         self._items.put(key, item)
         return item.answer
-
-
-@dataclass(slots=True)
-class _AtOnce:
-    """An answer that needs no waiting, in the making; `segsvc.web.server.Answer` says how."""
-
-    reads: Reads
-    message: RawRequestMessage
-    caller: str
-    remote: str | None
-    where: Shown
-    began: float
-    size: int
-    make: Callable[[], Prepared | None]
-    told: tuple[int, float, str] = (0, 0.0, "")
-    """The status, the seconds that it took, the trace id."""
-
-    def written(self) -> bytes | None:
-        answer, message = self.make(), self.message
-        if answer is None:
-            return None
-        trace, lines = self.reads.surroundings.begin(message.headers)
-        status, written = answer.written(message.method, message.headers, self.reads.freshness() + lines)
-        self.told = (status, perf_counter() - self.began, trace)
-        return written
-
-    def leave_behind(self) -> None:
-        status, seconds, trace = self.told
-        self.reads.surroundings.leave_behind(
-            self.message.method,
-            self.where,
-            status=status,
-            seconds=seconds,
-            caller=self.caller,
-            remote=self.remote,
-            trace=trace,
-        )
 
 
 def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> object:

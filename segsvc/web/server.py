@@ -7,11 +7,11 @@ the turn of the loop in which it came in.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
@@ -30,34 +30,18 @@ Known = Callable[[MultiMapping[str]], Hashable | None]
 KNOWN: web.AppKey[Known] = web.AppKey("known")
 """What of an application tells which caller a request's headers are from, if it has met that one before."""
 
-
-class Answer(Protocol):
-    """An answer in the making: what is asked for has been found.
-
-    Those of a row are made step by step, each step for all of them: what they go through is in the processor's caches
-    then, which between one step and the next it is not.
-    """
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it will have."""
-        ...
-
-    def written(self) -> bytes | None:
-        """Return all of it as it is to be sent, in the turn of the loop in which it was found."""
-        ...
-
-    def leave_behind(self) -> None:
-        """Leave in the log and the metrics what is to be told of it, once it has been sent."""
-        ...
-
-
-AtOnce = Callable[[RawRequestMessage, Any, str | None], Answer | None]
+Steps = Iterator[int | bytes]
+AtOnce = Callable[[RawRequestMessage, Any, str | None], Steps]
 AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 """What of an application answers GET and HEAD without waiting for anything, to callers who are known.
 
-Takes the message, the caller that `KNOWN` told, and the caller's address. None, be it here or for what is written, or
-an exception leaves the request to the application, which is where all that is wrong is told.
+Takes the message, the caller that `KNOWN` told, and the caller's address. Does it in three steps: finds what is asked
+for, and yields about how many bytes the answer has; makes the answer, in the same turn of the loop, and yields all of
+it as it is to be sent; and once it has been sent, leaves behind what is to be told of it. An end before that, or an
+exception, leaves the request to the application, which is where all that is wrong is told.
+
+Each step is taken for all requests of a row: what they go through is in the processor's caches then, which between one
+step and the next it is not.
 """
 
 KEEPER: web.AppKey[Callable[[asyncio.AbstractEventLoop], Keeper]] = web.AppKey("keeper")
@@ -249,29 +233,30 @@ class _Server(web.Server):
         row = self._row
         while self._held and len(row) < most:
             row.append(self._held.take())
-        found: deque[tuple[_Protocol, Answer]] = deque()
-        made: list[tuple[_Protocol, Answer, bytes]] = []
+        found: deque[tuple[_Protocol, Steps]] = deque()
+        made: list[tuple[_Protocol, Steps, bytes]] = []
         done, end = 0, perf_counter() + ROW_SECONDS
         try:
             while row and done < most and perf_counter() < end:
                 protocol = row.popleft()
-                answer = protocol.find()
+                begun = protocol.find()
                 done += 1
-                if answer is not None:
-                    found.append((protocol, answer))
-                    done += answer.size // _BYTES
+                if begun is not None:
+                    steps, size = begun
+                    found.append((protocol, steps))
+                    done += size // _BYTES
             end = perf_counter() + ROW_SECONDS
             while found and perf_counter() < end:
-                protocol, answer = found.popleft()
-                written = protocol.make(answer)
-                if written is not None:
-                    made.append((protocol, answer, written))
+                protocol, steps = found.popleft()
+                answer = protocol.make(steps)
+                if answer is not None:
+                    made.append((protocol, steps, answer))
         finally:
             row.extendleft(protocol for protocol, _ in reversed(found))
-            for protocol, _, written in made:
-                protocol.send(written)
-            for protocol, answer, _ in made:
-                protocol.tell_of(answer)
+            for protocol, _, answer in made:
+                protocol.send(answer)
+            for protocol, steps, _ in made:
+                protocol.tell_of(steps)
 
 
 class _Protocol(web.RequestHandler):
@@ -379,33 +364,36 @@ class _Protocol(web.RequestHandler):
         self._request_count += len(messages)
         self._messages.extend(messages)
 
-    def find(self) -> Answer | None:
-        """Find what the request that is held back asks for, or leave it to aiohttp after all."""
-        message, at_once = self._held, self._server.at_once
+    def find(self) -> tuple[Steps, int] | None:
+        """Find what the request that is held back asks for, and how long the answer will be.
+
+        None where the request is left to aiohttp after all.
+        """
+        message, at_once, peer = self._held, self._server.at_once, self.peername
         if message is None or self.transport is None or at_once is None:
             return None
-        answer = None
-        if self._waits and not self._paused:
-            peer = self.peername
-            try:
-                answer = at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
-            except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait)
-                self._tell(error)
-        if answer is None:
+        if self._paused or not self._waits:
             self._release()
+            return None
+        steps = at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
+        size = self._next(steps)
+        return None if size is None else (steps, size)
+
+    def make(self, steps: Steps) -> bytes | None:
+        """Make the answer to what has been found, or leave the request to aiohttp after all."""
+        answer: bytes | None = self._next(steps)
+        self._held = None
         return answer
 
-    def make(self, answer: Answer) -> bytes | None:
-        """Write out an answer that has been found, or leave the request to aiohttp after all."""
-        written = None
+    def _next(self, steps: Steps) -> Any:
+        step = None
         try:
-            written = answer.written()
-        except Exception as error:  # noqa: BLE001 (as above)
+            step = next(steps, None)
+        except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
             self._tell(error)
-        if written is None:
+        if step is None:
             self._release()
-        self._held = None
-        return written
+        return step
 
     def _leave(self, message: RawRequestMessage) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""
@@ -453,11 +441,11 @@ class _Protocol(web.RequestHandler):
             self._tell(error)
             self.drop()
 
-    def tell_of(self, answer: Answer) -> None:
-        """Leave behind what is to be told of an answer."""
+    def tell_of(self, steps: Steps) -> None:
+        """Leave behind what is to be told of an answer that has been sent."""
         try:
-            answer.leave_behind()
-        except Exception as error:  # noqa: BLE001 (an edge: it has been sent)
+            next(steps, None)
+        except Exception as error:  # noqa: BLE001 (an edge: others' are to be told of, too)
             self._tell(error)
 
     def _tell(self, error: Exception) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
 from segsvc.web.server import AT_ONCE, KEEPER, KNOWN, Runner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from aiohttp.http_parser import RawRequestMessage
     from multidict import MultiMapping
@@ -25,41 +24,28 @@ GET_HOT = b"GET /hot HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_COLD = b"GET /cold HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-@dataclass
-class Ready:
-    """An answer that has been made."""
-
-    answer: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.answer)
-
-    def written(self) -> bytes | None:
-        return self.answer
-
-    def leave_behind(self) -> None:
-        pass
+def steps(answer: bytes) -> Iterator[int | bytes]:
+    """Answer with this."""
+    yield len(answer)
+    yield answer
 
 
-class Unmade(Ready):
-    """One that is left to the handlers after all."""
-
-    def written(self) -> None:
-        return None
+def unmade(answer: bytes) -> Iterator[int | bytes]:
+    """Leave it to the handlers after all."""
+    yield len(answer)
 
 
-class Unmakeable(Ready):
-    def written(self) -> bytes:
-        raise ValueError("a defect")
+def unmakeable(answer: bytes) -> Iterator[int | bytes]:
+    yield len(answer)
+    raise ValueError("a defect")
 
 
-class Untellable(Ready):
-    def leave_behind(self) -> None:
-        raise ValueError("a defect")
+def untellable(answer: bytes) -> Iterator[int | bytes]:
+    yield from steps(answer)
+    raise ValueError("a defect")
 
 
-UNUSUAL = {"/unmade": Unmade, "/unmakeable": Unmakeable, "/untellable": Untellable}
+UNUSUAL = {"/unmade": unmade, "/unmakeable": unmakeable, "/untellable": untellable}
 
 
 class Served:
@@ -94,21 +80,21 @@ class Served:
         given = " ".join(headers.get("Authorization", "anyone").split())
         return None if given.startswith("stranger") else given
 
-    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> Ready | None:
+    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> Iterator[int | bytes]:
         assert caller == self._known(message.headers)
         assert remote == "127.0.0.1"
         if message.path == "/faulty":
             raise ValueError("a defect")
         if message.path == "/unsendable":
-            return Ready("a defect")  # type: ignore[arg-type]
+            yield from steps("a defect")  # type: ignore[arg-type]
         if message.path in UNUSUAL:
-            return UNUSUAL[message.path](self.hot)
+            yield from UNUSUAL[message.path](self.hot)
         if message.method != "GET" or message.path != "/hot":
-            return None
+            return
         self.at_once.append(message.path)
         self.callers.append(message.headers.get("Authorization", ""))
         self.on_hot()
-        return Ready(self.hot)
+        yield from steps(self.hot)
 
     async def _close(self, _: web.Application) -> None:
         self.closing.set()

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.server import _BYTES, HANDLED, ROW, ROW_SECONDS, _Server
-from tests.web.served import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,20 +35,6 @@ class Wire(asyncio.Transport):
         pass
 
 
-@dataclass
-class Made(Ready):
-    """An answer that is made when it is asked for."""
-
-    driven: Driven
-
-    def written(self) -> bytes | None:
-        self.driven.on_make()
-        return super().written()
-
-    def leave_behind(self) -> None:
-        self.driven.told += 1
-
-
 class Driven:
     """A server, and what it did: ``looked`` at whose requests, and sent whom (``sent``) their answers."""
 
@@ -73,10 +57,13 @@ class Driven:
             keeper=lambda _: Keeper(DEFAULT_BOUNDS, loop, self.done.append),
         )
 
-    def _look(self, _message: object, caller: str, _remote: object) -> Ready:
+    def _look(self, _message: object, caller: str, _remote: object) -> Iterator[int | bytes]:
         self.done.append(f"looked {caller}")
         self.on_look()
-        return Made(self.answer, self)
+        yield len(self.answer)
+        self.on_make()
+        yield self.answer
+        self.told += 1
 
     async def ask(self, *callers: str) -> None:
         """Have requests come in, each by a connection of its own."""
