@@ -37,6 +37,7 @@ BODY: JsonObject = {
 _TEAM = {"name": "Segment Team", "email": "segments@example.com"}
 
 SEGMENT: JsonObject = {
+    "links": {"self": f"{_BASE}/segments/{SEGMENT_ID}?action=self"},
     "id": SEGMENT_ID,
     "metadata": {
         **BODY["metadata"],
@@ -48,7 +49,6 @@ SEGMENT: JsonObject = {
     "roles": BODY["roles"],
     "data": _DATA,
     "labels": BODY["labels"],
-    "links": {"self": f"{_BASE}/segments/{SEGMENT_ID}?action=self"},
 }
 
 REPLACED: JsonObject = {
