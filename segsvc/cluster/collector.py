@@ -10,7 +10,7 @@ import ctypes
 import gc
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _YOUNG = 2_000
 """How many new objects are looked through at once, and `_MIDDLE` times as many at times: that takes a millisecond."""
@@ -49,9 +49,9 @@ def collector_at_ease() -> Iterator[None]:
         yield
         gc.collect(1)
         gc.freeze()
+        _trim()
     finally:
         gc.set_threshold(*thresholds)
-        _trim()
 
 
 def _trim() -> None:
@@ -60,6 +60,5 @@ def _trim() -> None:
     By itself it gives back only what lies at the end of the heap, and a list leaves holes.
     """
     if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)

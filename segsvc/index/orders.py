@@ -119,7 +119,7 @@ class Order:
     @property
     def whole(self) -> SlotArray:
         """All slots."""
-        return np.frombuffer(b"".join(self.blocks), np.intp)
+        return np.frombuffer(b"".join(self.blocks), np.int64)
 
     def follow(self, change: Change) -> Move | None:
         """Follow a segment's change; tell how it moved, or None if it stands where it stood."""
@@ -164,10 +164,10 @@ class Order:
         """Part the order into blocks anew."""
         self._part(self.whole)
 
-    def arranged(self, found: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+    def arranged(self, found: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """Return where these slots stand in this order: indices into ``found``."""
         if self._positions is None:
-            self._positions = np.empty(self._slots.capacity, np.intp)
+            self._positions = np.empty(self._slots.capacity, np.int64)
             self._positions[self.whole] = np.arange(self._length)
         # what was found is mostly in the order of slots, which is mostly that of ids: then this is quick
         return np.argsort(self._positions.take(found), kind="stable")

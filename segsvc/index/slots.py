@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from segsvc.domain.segment import Roles
 from segsvc.index.entry import DIGEST_SIZE, Entry, Version
 
-SlotArray = NDArray[np.intp]
-"""As numpy looks things up: it makes this of all others first."""
+SlotArray = NDArray[np.int64]
+"""As numpy looks things up where addresses have as many bits: it makes this of all others first."""
 SomeSlots = NDArray[np.signedinteger[Any]]
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 

@@ -78,7 +78,7 @@ class Relist:
         if self._is_in_order:
             ids = np.arange(len(slots))
         else:
-            ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.intp)
+            ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int64)
         return self.contents, ids
 
     def _take_in(self) -> None:
@@ -96,7 +96,7 @@ class SegmentStore:
         self.revision = 0
         """The resourceVersion up to which the watch has been followed."""
         self._contents = Contents()
-        self._views = Views(self._contents, np.empty(0, np.intp))
+        self._views = Views(self._contents, np.empty(0, np.int64))
         # objects that exist but are not shown: incompatible, or being deleted
         self._hidden: dict[str, Version] = {}
         self._listeners: list[Callable[[int], None]] = []

@@ -41,7 +41,7 @@ _MAX_SEERS = 64
 """For how many classes it is kept which views see them: there may be as many as segments."""
 _ROLE_LENGTH = 16
 
-_NONE = np.empty(0, np.intp)
+_NONE = np.empty(0, np.int64)
 
 _Labels = tuple[str, ...]
 _Caller = tuple[frozenset[str], _Labels]
@@ -95,7 +95,10 @@ class View:
         return order.compress(self.in_view(order))
 
     def slice(self, offset: int, count: int, *, sort: str | None = None) -> SomeSlots:
-        """Return ``count`` slots from ``offset`` on, to be read at once. What it costs does not depend on the index."""
+        """Return ``count`` slots from ``offset`` on, to be read at once.
+
+        What it costs does not depend on the index, but for room that is made now and then for what is picked.
+        """
         end = min(offset + count, self._count)
         picked = self._views.picked(self, sort)
         if picked is not None:
@@ -115,10 +118,10 @@ class View:
         first = bisect_right(running, offset) - 1
         last = max(bisect_left(running, end, first), min(first + blocks, len(order.blocks)))
         part = [order.blocks[block] for block in range(first, last) if running[block] < running[block + 1]]
-        window = np.frombuffer(b"".join(part), np.intp)
+        window = np.frombuffer(b"".join(part), np.int64)
         return running[first], window.compress(self.in_view(window))
 
-    def among(self, slots: NDArray[np.intp]) -> NDArray[np.intp]:
+    def among(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the indices of those of the slots that are in view."""
         return np.flatnonzero(self.in_view(slots))
 
@@ -297,7 +300,7 @@ class Views:
         left, entered = move
         self._counts.follow(seen, sort, left, entered)
         if entered != NOWHERE and order.split(entered):
-            half = np.array(order.blocks[entered], np.intp)
+            half = np.array(order.blocks[entered], np.int64)
             for view in self._counts.viewers(sort):
                 self._counts.split(view, sort, entered, int(np.count_nonzero(view.in_view(half))))
             self._counts.make_room()

@@ -55,6 +55,9 @@ MAX_RENDERED_AT_ONCE, MAX_COMPRESSED_AT_ONCE = 100, 20
 MAX_BYTES_RENDERED_AT_ONCE, MAX_BYTES_COMPRESSED_AT_ONCE = 2**20, 64 * 2**10
 """How many bytes they may have together, and any segment by itself: each takes about a millisecond."""
 
+_COMPRESSING = 16
+"""To compress a body takes at least so many times as long as to put it together."""
+
 _ITEM = re.compile(r"/segments/([a-z0-9.-]+)", re.ASCII)
 _PAGE_LINK = re.compile(r"/segments\?offset=([0-9]{1,9})&pagesize=([0-9]{1,4})", re.ASCII)
 
@@ -83,7 +86,7 @@ _Target: TypeAlias = tuple[Shown, ListRequest | ItemRequest, str]
 """What a path with its query stands for: a list, or a segment, whose id comes last."""
 
 _Found: TypeAlias = tuple[int, Callable[[], Prepared | None]]
-"""About how many bytes an answer has, and what makes it, unless that takes long."""
+"""How much there is to make, as `segsvc.web.server.AtOnce` has it, and what makes it, unless that takes long."""
 
 
 class Reads:
@@ -220,7 +223,7 @@ class Reads:
     ) -> Prepared:
         """Return a segment or its export that takes long to render: in turns with large pages."""
         async with self._rendering.held_by(principal):
-            key = (entry.id, base, gzip, asked.export)
+            key = _item_key(entry, asked, base=base, gzip=gzip)
             item = self._kept_item(key, entry)
             if item is None:
                 form = await self._beside(lambda: _rendered(entry, asked, base=base, gzip=gzip))
@@ -254,7 +257,9 @@ class Reads:
         if found is None:
             return
         size, make = found
+        spent = perf_counter() - began
         yield size
+        began = perf_counter() - spent  # in between, others of the row were found
         answer = make()
         if answer is None:
             return
@@ -277,17 +282,22 @@ class Reads:
     ) -> _Found | None:
         if isinstance(asked, ItemRequest):
             entry = self._service.read(principal, segment_id)
-            return len(entry.body), partial(self._item, entry, asked, base=base, gzip=gzip)
+            item = self._kept_item(_item_key(entry, asked, base=base, gzip=gzip), entry)
+            if item is not None:
+                return 0, lambda: item
+            size = len(entry.body) * _toil(gzip=gzip)
+            return size, partial(self._item, entry, asked, base=base, gzip=gzip)
         query = asked.query
         view = self._service.view(principal, query.labels)
         key = _page_key(view, asked, base=base, gzip=gzip)
         page = self._kept(key, view)
         if page is not None:
-            return page.size, lambda: page
+            return 0, lambda: page
         if _is_large(asked, gzip=gzip) or not self._service.at_hand(view, query):
             return None
         selection = self._service.select(view, query)
-        return selection.size, partial(self._page, key, view, asked, selection, base=base, gzip=gzip)
+        size = selection.size * _toil(gzip=gzip)
+        return size, partial(self._page, key, view, asked, selection, base=base, gzip=gzip)
 
     def _target(self, message: RawRequestMessage) -> _Target:
         """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
@@ -373,7 +383,7 @@ class Reads:
 
     def _item(self, entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> Prepared | None:
         """Return a segment or its export, rendered unless it is kept. None where that takes long."""
-        key = (entry.id, base, gzip, asked.export)
+        key = _item_key(entry, asked, base=base, gzip=gzip)
         item = self._kept_item(key, entry)
         if item is not None or _is_large_item(entry, gzip=gzip, export=asked.export):
             return item
@@ -393,6 +403,15 @@ class Reads:
 
 def _page_key(view: View, asked: ListRequest, *, base: str, gzip: bool) -> object:
     return (view.key, asked.query, asked.search, base, gzip)
+
+
+def _item_key(entry: Entry, asked: ItemRequest, *, base: str, gzip: bool) -> object:
+    return (entry.id, base, gzip, asked.export)
+
+
+def _toil(*, gzip: bool) -> int:
+    """Return how many times as long it takes to make a body as to put its bytes together."""
+    return _COMPRESSING if gzip else 1
 
 
 def _is_large(asked: ListRequest, *, gzip: bool) -> bool:

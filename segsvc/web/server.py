@@ -36,9 +36,9 @@ AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 """What of an application answers GET and HEAD without waiting for anything, to callers who are known.
 
 Takes the message, the caller that `KNOWN` told, and the caller's address. Does it in three steps: finds what is asked
-for, and yields about how many bytes the answer has; makes the answer, in the same turn of the loop, and yields all of
-it as it is to be sent; and once it has been sent, leaves behind what is to be told of it. An end before that, or an
-exception, leaves the request to the application, which is where all that is wrong is told.
+for, and yields how much there is to make, in bytes that are only to be put together; makes the answer, in the same turn
+of the loop, and yields all of it as it is to be sent; and once it is sent, leaves behind what is to be told of it. An
+end before that, or an exception, leaves the request to the application, which is where all that is wrong is told.
 
 Each step is taken for all requests of a row: what they go through is in the processor's caches then, which between one
 step and the next it is not.
@@ -60,7 +60,7 @@ what they ask for, and as long to make the answers.
 More would push each other out of the caches, and keep waiting who comes in meanwhile.
 """
 _BYTES = 64 * 1024
-"""So many bytes of an answer count as one more request: it takes time to send them."""
+"""So many bytes count as one more request: it takes time to put them together, and to send them."""
 HANDLED = 2
 """How many requests that are left to the handlers begin in a turn of the loop.
 
@@ -155,7 +155,6 @@ class _Server(web.Server):
         self._open: dict[_Protocol, asyncio.Transport] = {}
         self._all_closed: asyncio.Future[None] | None = None
         self._held: Rounds[_Protocol] = Rounds()
-        self._row: deque[_Protocol] = deque()  # whose turn it is
         self._handled: Rounds[asyncio.Future[None]] = Rounds()
         self._is_due = False
 
@@ -194,6 +193,11 @@ class _Server(web.Server):
         self._held.put(caller, protocol)
         self._come_round()
 
+    def hold_again(self, protocol: "_Protocol", caller: Hashable) -> None:
+        """Have a connection whose turn it was answer its request when it is the caller's turn again."""
+        self._held.put_back(caller, protocol)
+        self._come_round()
+
     async def turn(self, caller: Hashable) -> None:
         """Wait for the caller's turn to have a request handled."""
         turn = self._loop.create_future()
@@ -213,7 +217,7 @@ class _Server(web.Server):
             self._begin()
             self._answer()
         finally:  # whatever is the matter with one, the others wait for theirs
-            if self._row or self._held or self._handled:
+            if self._held or self._handled:
                 self._come_round()
 
     def _begin(self) -> None:
@@ -230,29 +234,29 @@ class _Server(web.Server):
         callers = len(self._held)
         # where there are others, what they asked for is sent before anyone has a second turn
         most = min(ROW, callers) if callers > 1 else ROW
-        row = self._row
-        while self._held and len(row) < most:
-            row.append(self._held.take())
-        found: deque[tuple[_Protocol, Steps]] = deque()
+        found: deque[tuple[_Protocol, RawRequestMessage, Steps]] = deque()
         made: list[tuple[_Protocol, Steps, bytes]] = []
-        done, end = 0, perf_counter() + ROW_SECONDS
         try:
-            while row and done < most and perf_counter() < end:
-                protocol = row.popleft()
+            done, end = 0, perf_counter() + ROW_SECONDS
+            while self._held and done < most and perf_counter() < end:
+                protocol = self._held.take()
                 begun = protocol.find()
                 done += 1
                 if begun is not None:
-                    steps, size = begun
-                    found.append((protocol, steps))
+                    message, steps, size = begun
+                    found.append((protocol, message, steps))
                     done += size // _BYTES
-            end = perf_counter() + ROW_SECONDS
-            while found and perf_counter() < end:
-                protocol, steps = found.popleft()
-                answer = protocol.make(steps)
+            done, end = 0, perf_counter() + ROW_SECONDS
+            while found and done < most and perf_counter() < end:
+                protocol, message, steps = found.popleft()
+                answer = protocol.make(message, steps)
+                done += 1
                 if answer is not None:
                     made.append((protocol, steps, answer))
+                    done += len(answer) // _BYTES
         finally:
-            row.extendleft(protocol for protocol, _ in reversed(found))
+            for protocol, message, _ in reversed(found):
+                protocol.hold_again(message)
             for protocol, _, answer in made:
                 protocol.send(answer)
             for protocol, steps, _ in made:
@@ -364,36 +368,41 @@ class _Protocol(web.RequestHandler):
         self._request_count += len(messages)
         self._messages.extend(messages)
 
-    def find(self) -> tuple[Steps, int] | None:
-        """Find what the request that is held back asks for, and how long the answer will be.
+    def find(self) -> tuple[RawRequestMessage, Steps, int] | None:
+        """Find what the request that is held back asks for; return it, what comes next, and how much there is to make.
 
-        None where the request is left to aiohttp after all.
+        None where it is left to aiohttp after all, or has been.
         """
-        message, at_once, peer = self._held, self._server.at_once, self.peername
+        message, self._held = self._held, None
+        at_once, peer = self._server.at_once, self.peername
         if message is None or self.transport is None or at_once is None:
             return None
         if self._paused or not self._waits:
-            self._release()
+            self._leave(message)
             return None
         steps = at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
-        size = self._next(steps)
-        return None if size is None else (steps, size)
+        size = self._next(message, steps)
+        return None if size is None else (message, steps, size)
 
-    def make(self, steps: Steps) -> bytes | None:
+    def make(self, message: RawRequestMessage, steps: Steps) -> bytes | None:
         """Make the answer to what has been found, or leave the request to aiohttp after all."""
-        answer: bytes | None = self._next(steps)
-        self._held = None
+        answer: bytes | None = self._next(message, steps)
         return answer
 
-    def _next(self, steps: Steps) -> Any:
+    def _next(self, message: RawRequestMessage, steps: Steps) -> Any:
         step = None
         try:
             step = next(steps, None)
         except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
             self._tell(error)
         if step is None:
-            self._release()
+            self._leave(message)
         return step
+
+    def hold_again(self, message: RawRequestMessage) -> None:
+        """Hold back a request that was found and not answered; it is found anew, for much may change meanwhile."""
+        self._held = message
+        self._server.hold_again(self, self._caller)
 
     def _leave(self, message: RawRequestMessage) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""

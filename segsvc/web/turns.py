@@ -29,6 +29,14 @@ class Rounds(Generic[_Item]):
         else:
             own.append(item)
 
+    def put_back(self, caller: Hashable, item: _Item) -> None:
+        """Take in an item that was handed out and comes first of its caller's own again, when it is their turn."""
+        own = self._waiting.get(caller)
+        if own is None:
+            self._waiting[caller] = deque((item,))
+        else:
+            own.appendleft(item)
+
     def take(self) -> _Item:
         """Hand out the next one; there must be one."""
         caller = next(iter(self._waiting))

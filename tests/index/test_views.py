@@ -78,7 +78,7 @@ class Index:
         for shown in held:
             self.contents.put(shown)
         slots = self.contents.slots
-        by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.intp)
+        by_id = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int64)
         self.views = Views(self.contents, by_id, max_bytes=self.max_bytes, block=self.block, worth=self.worth)
 
     def put(self, shown: Entry) -> None:
@@ -189,7 +189,7 @@ class Changes(RuleBasedStateMachine):
 
     def _check(self, callers: list[Caller]) -> None:
         slots = self.index.contents.slots
-        everything = np.array([slots.find(segment_id) for segment_id in sorted(self.entries)], np.intp)
+        everything = np.array([slots.find(segment_id) for segment_id in sorted(self.entries)], np.int64)
         for caller in callers:
             view, seen = self.index.views.view(*caller), self._seen(caller)
             assert ids(view) == seen

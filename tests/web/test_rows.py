@@ -129,7 +129,7 @@ async def test_what_takes_long_ends_a_row(monkeypatch: pytest.MonkeyPatch) -> No
         assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
 
 
-async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew_before_any_other(
+async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
@@ -143,9 +143,64 @@ async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew_bef
         made.on_make = take_time
         await made.ask("a", "b", "c", "a")
         assert await made.turn() == ["looked a", "looked b", "looked c", "sent a", "sent b"]
-        assert await made.turn() == ["looked c", "looked a", "sent c", "sent a"]
+        assert await made.turn() == ["looked a", "looked c", "sent a", "sent c"]
         assert await made.turn() == []
         assert made.told == 4
+
+
+async def test_who_comes_later_has_a_turn_before_the_rest_of_a_row_that_took_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+
+    def take_time() -> None:
+        nonlocal now
+        now += ROW_SECONDS / 2
+
+    monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
+    for slow in ("on_look", "on_make"):
+        with driven() as made:
+            setattr(made, slow, take_time)
+            await made.ask(*["a"] * ROW)
+            assert (await made.turn())[-2:] == ["sent a"] * 2
+            waiting = asyncio.create_task(made.ask("b"))
+            turns = [await made.turn() for _ in range(3)]
+            assert any("sent b" in turn for turn in turns)
+            await waiting
+
+
+async def test_a_request_with_two_places_in_the_queue_is_answered_once() -> None:
+    class Kept(Wire):
+        def __init__(self) -> None:
+            super().__init__(lambda: None)
+            self.written = b""
+
+        def write(self, data: Any) -> None:
+            self.written += bytes(data)
+
+    with driven() as made:
+        connection: Any = made.server()
+        wire = Kept()
+        connection.connection_made(wire)
+        made.connections.append(connection)
+        await asyncio.sleep(0)
+        request = b"GET /%d HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\n\r\n"
+        made.server.hold(connection, "a")  # as if a request that aiohttp has answered meanwhile had been held back
+        connection.data_received(request % 1)
+        assert await made.turn() == ["looked a"]
+        assert wire.written == SHORT
+
+
+async def test_who_does_not_read_is_left_to_aiohttp() -> None:
+    with driven() as made:
+        await made.ask()
+        connection: Any = made.server()
+        connection.connection_made(Wire(lambda: None))
+        made.connections.append(connection)
+        await asyncio.sleep(0)
+        connection.pause_writing()
+        connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\n\r\n")
+        assert await made.turn() == []
 
 
 async def test_few_requests_left_to_the_handlers_begin_in_a_turn() -> None:

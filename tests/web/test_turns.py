@@ -59,6 +59,19 @@ def test_rounds_hand_out_one_of_each_caller() -> None:
     assert taken == [0, 10, 1, 20, 2, 3]
 
 
+def test_what_is_put_back_comes_first_of_its_callers_own_and_behind_the_others() -> None:
+    rounds: Rounds[int] = Rounds()
+    for number in range(3):
+        rounds.put("greedy", number)
+    rounds.put("other", 10)
+    taken = [rounds.take() for _ in range(3)]
+    assert taken == [0, 10, 1]
+    for caller, item in (("greedy", 1), ("other", 10), ("greedy", 0)):
+        rounds.put_back(caller, item)
+    assert [rounds.take() for _ in range(4)] == [0, 10, 1, 2]
+    assert not rounds
+
+
 @pytest.mark.parametrize("path", ["/hot", "/cold"], ids=["at-once", "by-handlers"])
 async def test_a_request_does_not_wait_for_all_of_a_greedy_caller(path: str) -> None:
     async with serving() as served:
