@@ -66,7 +66,7 @@ class Surroundings:
     def arguments(self) -> list[str]:
         """What a program is told of the cluster's collection; see `tests.bench.programs.client`."""
         arguments = ["--cluster", self.url + self.collection]
-        arguments += ["--token", self.token] if self.token else []
+        arguments += [f"--token={self.token}"] if self.token else []  # it may begin with a hyphen
         arguments += ["--ca-file", self.ca_file] if self.ca_file else []
         return arguments
 

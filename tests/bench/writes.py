@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Iterator[Result]:
 
 def _writers(running: Service, around: Surroundings) -> list[_Writer]:
     return [
-        _Writer("api", f"{RATE} PUTs/s", ["--api", running.url, "--token", around.caller(EDITOR)]),
+        _Writer("api", f"{RATE} PUTs/s", ["--api", running.url, f"--token={around.caller(EDITOR)}"]),
         _Writer("cluster", f"{RATE} changes/s made in the cluster", around.arguments),
     ]
 
