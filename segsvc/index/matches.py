@@ -7,10 +7,12 @@ list of slots, which gets shorter from word to word.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segsvc.index.slots import SomeSlots
 
 if TYPE_CHECKING:
     from array import array
@@ -29,7 +31,7 @@ _NO_RANK = np.iinfo(np.uint16).max
 class Ranked:
     """Slots, each once and with its rank, which is lower for a better match."""
 
-    slots: NDArray[np.signedinteger[Any]]
+    slots: SomeSlots
     ranks: NDArray[np.uint16]
 
     def __len__(self) -> int:

@@ -19,6 +19,7 @@ from segsvc.index.entry import DIGEST_SIZE, Entry, Version
 SlotArray = NDArray[np.int64]
 """As numpy looks things up where addresses have as many bits: it makes this of all others first."""
 SomeSlots = NDArray[np.signedinteger[Any]]
+"""In however many bits."""
 _Digest = np.complex128  # a type of `DIGEST_SIZE` bytes that numpy moves as one
 
 ID, DISPLAY_NAME, CREATED_AT, MODIFIED_AT = "id", "displayName", "createdAt", "modifiedAt"
@@ -122,8 +123,8 @@ class Slots:
 
     def digests(self, slots: SomeSlots) -> bytes:
         """Return the digests of the bodies in some slots, one behind the other; `UNMADE` where it has not been made."""
-        if self._digest_array is None or len(self._digest_array) < self.capacity:
-            self._make_room_for_digests()
+        self._make_room_for_digests()
+        if self._digest_array is None:
             self._digest_array = np.frombuffer(self._digests, _Digest)
         return self._digest_array.take(slots).tobytes()
 

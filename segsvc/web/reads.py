@@ -13,7 +13,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
 from segsvc.web.prepared import Common, Prepared
 from segsvc.web.representation import Representation, accepts_gzip
+from segsvc.web.server import Steps
 from segsvc.web.surroundings import ITEM, LIST, Shown, Surroundings, shown
 from segsvc.web.turns import FairLock
 
@@ -236,9 +237,7 @@ class Reads:
 
     # --- without waiting
 
-    def at_once(
-        self, message: RawRequestMessage, principal: Principal, remote: str | None
-    ) -> Generator[int | bytes, None, None]:
+    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> Steps:
         """Answer a read in the steps of `segsvc.web.server.AtOnce`."""
         began = perf_counter()
         headers = message.headers
@@ -286,6 +285,7 @@ class Reads:
             if item is not None:
                 return 0, lambda: item
             size = len(entry.body) * _toil(gzip=gzip)
+            # which looks once more: another of the row may have made it by then
             return size, partial(self._item, entry, asked, base=base, gzip=gzip)
         query = asked.query
         view = self._service.view(principal, query.labels)

@@ -188,14 +188,9 @@ class _Server(web.Server):
         if not self._open and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    def hold(self, protocol: "_Protocol", caller: Hashable) -> None:
-        """Have a connection answer its request when it is the caller's turn."""
-        self._held.put(caller, protocol)
-        self._come_round()
-
-    def hold_again(self, protocol: "_Protocol", caller: Hashable) -> None:
-        """Have a connection whose turn it was answer its request when it is the caller's turn again."""
-        self._held.put_back(caller, protocol)
+    def hold(self, protocol: "_Protocol", caller: Hashable, *, again: bool = False) -> None:
+        """Have a connection answer its request when it is the caller's turn, or is so ``again``."""
+        self._held.put(caller, protocol, first=again)
         self._come_round()
 
     async def turn(self, caller: Hashable) -> None:
@@ -233,7 +228,7 @@ class _Server(web.Server):
         """Answer a row of requests."""
         callers = len(self._held)
         # where there are others, what they asked for is sent before anyone has a second turn
-        most = min(ROW, callers) if callers > 1 else ROW
+        most = ROW if callers == 1 else min(ROW, callers)
         found: deque[tuple[_Protocol, RawRequestMessage, Steps]] = deque()
         made: list[tuple[_Protocol, Steps, bytes]] = []
         try:
@@ -402,7 +397,7 @@ class _Protocol(web.RequestHandler):
     def hold_again(self, message: RawRequestMessage) -> None:
         """Hold back a request that was found and not answered; it is found anew, for much may change meanwhile."""
         self._held = message
-        self._server.hold_again(self, self._caller)
+        self._server.hold(self, self._caller, again=True)
 
     def _leave(self, message: RawRequestMessage) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""

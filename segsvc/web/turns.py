@@ -21,21 +21,15 @@ class Rounds(Generic[_Item]):
         """Return how many callers wait."""
         return len(self._waiting)
 
-    def put(self, caller: Hashable, item: _Item) -> None:
-        """Take in an item."""
+    def put(self, caller: Hashable, item: _Item, *, first: bool = False) -> None:
+        """Take in an item, which comes last of its caller's own, or ``first``, as one that had been handed out."""
         own = self._waiting.get(caller)
         if own is None:
             self._waiting[caller] = deque((item,))
+        elif first:
+            own.appendleft(item)
         else:
             own.append(item)
-
-    def put_back(self, caller: Hashable, item: _Item) -> None:
-        """Take in an item that was handed out and comes first of its caller's own again, when it is their turn."""
-        own = self._waiting.get(caller)
-        if own is None:
-            self._waiting[caller] = deque((item,))
-        else:
-            own.appendleft(item)
 
     def take(self) -> _Item:
         """Hand out the next one; there must be one."""

@@ -6,16 +6,21 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.server import _BYTES, HANDLED, ROW, ROW_SECONDS, _Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pytest
     from aiohttp import web
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+def request_of(caller: str) -> bytes:
+    return f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {caller}\r\n\r\n".encode()
 
 
 class Wire(asyncio.Transport):
@@ -65,17 +70,21 @@ class Driven:
         yield self.answer
         self.told += 1
 
+    def connect(self, wire: Wire) -> Any:
+        connection: Any = self.server()
+        connection.connection_made(wire)
+        self.connections.append(connection)
+        return connection
+
     async def ask(self, *callers: str) -> None:
         """Have requests come in, each by a connection of its own."""
-        connections = []
-        for caller in callers:
-            connection: Any = self.server()
-            connection.connection_made(Wire(lambda caller=caller: self.done.append(f"sent {caller}")))  # type: ignore[misc]
-            connections.append(connection)
-        self.connections += connections
+        connections = [
+            self.connect(Wire(lambda caller=caller: self.done.append(f"sent {caller}")))  # type: ignore[misc]
+            for caller in callers
+        ]
         await asyncio.sleep(0)  # they wait for a request now
         for connection, caller in zip(connections, callers, strict=True):
-            connection.data_received(f"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {caller}\r\n\r\n".encode())
+            connection.data_received(request_of(caller))
 
     async def turn(self) -> list[str]:
         """What is done in a turn of the loop."""
@@ -115,30 +124,27 @@ async def test_a_large_answer_counts_for_several() -> None:
         assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
 
 
-async def test_what_takes_long_ends_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def take_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The only way in which time passes: each call takes half of what a row has."""
     now = 0.0
 
-    def take_time() -> None:
+    def pass_time() -> None:
         nonlocal now
         now += ROW_SECONDS / 2
 
     monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
+    return pass_time
+
+
+async def test_what_takes_long_ends_a_row(take_time: Callable[[], None]) -> None:
     with driven() as made:
         made.on_look = take_time
         await made.ask(*["a"] * 4)
         assert await made.turn() == ["looked a", "looked a", "sent a", "sent a"]
 
 
-async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 0.0
-
-    def take_time() -> None:
-        nonlocal now
-        now += ROW_SECONDS / 2
-
-    monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
+async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew(take_time: Callable[[], None]) -> None:
     with driven() as made:
         made.on_make = take_time
         await made.ask("a", "b", "c", "a")
@@ -148,25 +154,18 @@ async def test_what_takes_long_to_make_ends_a_row_and_the_rest_is_found_anew(
         assert made.told == 4
 
 
+@pytest.mark.parametrize("slow", ["on_look", "on_make"])
 async def test_who_comes_later_has_a_turn_before_the_rest_of_a_row_that_took_long(
-    monkeypatch: pytest.MonkeyPatch,
+    take_time: Callable[[], None], slow: str
 ) -> None:
-    now = 0.0
-
-    def take_time() -> None:
-        nonlocal now
-        now += ROW_SECONDS / 2
-
-    monkeypatch.setattr("segsvc.web.server.perf_counter", lambda: now)
-    for slow in ("on_look", "on_make"):
-        with driven() as made:
-            setattr(made, slow, take_time)
-            await made.ask(*["a"] * ROW)
-            assert (await made.turn())[-2:] == ["sent a"] * 2
-            waiting = asyncio.create_task(made.ask("b"))
-            turns = [await made.turn() for _ in range(3)]
-            assert any("sent b" in turn for turn in turns)
-            await waiting
+    with driven() as made:
+        setattr(made, slow, take_time)
+        await made.ask(*["a"] * ROW)
+        assert (await made.turn())[-2:] == ["sent a"] * 2
+        waiting = asyncio.create_task(made.ask("b"))
+        turns = [await made.turn() for _ in range(3)]
+        assert any("sent b" in turn for turn in turns)
+        await waiting
 
 
 async def test_a_request_with_two_places_in_the_queue_is_answered_once() -> None:
@@ -179,27 +178,21 @@ async def test_a_request_with_two_places_in_the_queue_is_answered_once() -> None
             self.written += bytes(data)
 
     with driven() as made:
-        connection: Any = made.server()
         wire = Kept()
-        connection.connection_made(wire)
-        made.connections.append(connection)
+        connection = made.connect(wire)
         await asyncio.sleep(0)
-        request = b"GET /%d HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\n\r\n"
         made.server.hold(connection, "a")  # as if a request that aiohttp has answered meanwhile had been held back
-        connection.data_received(request % 1)
+        connection.data_received(request_of("a"))
         assert await made.turn() == ["looked a"]
         assert wire.written == SHORT
 
 
 async def test_who_does_not_read_is_left_to_aiohttp() -> None:
     with driven() as made:
-        await made.ask()
-        connection: Any = made.server()
-        connection.connection_made(Wire(lambda: None))
-        made.connections.append(connection)
+        connection = made.connect(Wire(lambda: None))
         await asyncio.sleep(0)
         connection.pause_writing()
-        connection.data_received(b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: a\r\n\r\n")
+        connection.data_received(request_of("a"))
         assert await made.turn() == []
 
 

@@ -67,7 +67,7 @@ def test_what_is_put_back_comes_first_of_its_callers_own_and_behind_the_others()
     taken = [rounds.take() for _ in range(3)]
     assert taken == [0, 10, 1]
     for caller, item in (("greedy", 1), ("other", 10), ("greedy", 0)):
-        rounds.put_back(caller, item)
+        rounds.put(caller, item, first=True)
     assert [rounds.take() for _ in range(4)] == [0, 10, 1, 2]
     assert not rounds
 
