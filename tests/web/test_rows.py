@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +167,19 @@ async def test_who_comes_later_has_a_turn_before_the_rest_of_a_row_that_took_lon
         turns = [await made.turn() for _ in range(3)]
         assert any("sent b" in turn for turn in turns)
         await waiting
+
+
+async def test_the_rest_of_a_row_comes_before_its_callers_later_requests(take_time: Callable[[], None]) -> None:
+    with driven() as made:
+        made.on_make = take_time
+        sent: list[int] = []
+        connections = [made.connect(Wire(partial(sent.append, number))) for number in range(ROW + 2)]
+        await asyncio.sleep(0)
+        for connection in connections:
+            connection.data_received(request_of("a"))
+        for _ in connections:
+            await made.turn()
+        assert sent == list(range(ROW + 2))
 
 
 async def test_a_request_with_two_places_in_the_queue_is_answered_once() -> None:
