@@ -44,6 +44,12 @@ async def _install(cluster: Api, **changes: Any) -> tuple[str, str]:
 
 async def test_a_definition_is_established_and_serves_its_objects(cluster: Api) -> None:
     path, collection = await _install(cluster)
+
+    async def established() -> bool:  # its names are enough for it to be served
+        conditions = (await cluster.get(path)).body["status"]["conditions"]
+        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+    await _until(established)
     crd = (await cluster.get(path)).body
     conditions = {c["type"]: c["status"] for c in crd["status"]["conditions"]}
     assert conditions == {"NamesAccepted": "True", "Established": "True"}

@@ -86,6 +86,9 @@ async def test_a_list_can_be_not_older_than_a_version_or_exactly_at_it(cluster: 
     await _create_seven(cluster)
     then = (await cluster.get(cluster.widgets)).version
     await cluster.create("w7")
+    # as above: not older than this may be older than what is newest
+    newest = (await cluster.get(cluster.widgets)).version
+    await cluster.get(cluster.widgets, resourceVersion=newest, resourceVersionMatch="NotOlderThan")
     at_least = await cluster.get(cluster.widgets, resourceVersion=then)
     assert len(at_least.names) == 8
     loose = await cluster.get(cluster.widgets, resourceVersion=then, resourceVersionMatch="NotOlderThan")
