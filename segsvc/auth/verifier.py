@@ -82,9 +82,11 @@ class TokenVerifier:
 
     def cached(self, token: str) -> Principal | None:
         """Return the principal of a token that was verified before and still holds, without waiting for anything."""
-        if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
-            return None
-        digest = sha256(token.encode("ascii")).digest()
+        digest = token_digest(token)
+        return None if digest is None else self.recalled(digest)
+
+    def recalled(self, digest: bytes) -> Principal | None:
+        """Return the same for a token that is told by what `token_digest` makes of it."""
         entry = self._cache.get(digest)
         if entry is None:
             return None
@@ -150,6 +152,13 @@ class TokenVerifier:
             raise TokenInvalid("not_yet_valid")
         principal = principal_from_claims(claims, self._client)
         return _Verified(principal, valid_from, valid_until, generation=self._keys.generation, size=_size(principal))
+
+
+def token_digest(token: str) -> bytes | None:
+    """Return what stands for a token wherever it is remembered; None for a text that can be none."""
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
+        return None
+    return sha256(token.encode("ascii")).digest()
 
 
 def _size(principal: Principal) -> int:

@@ -19,6 +19,10 @@ class Verifier(Protocol):
         """Return the principal of a token that was verified before and still holds."""
         ...
 
+    def recalled(self, digest: bytes) -> Principal | None:
+        """Return the same for a token that is told by what `segsvc.auth.verifier.token_digest` makes of it."""
+        ...
+
     async def verify(self, token: str) -> Principal:
         """Verify a token. Raises TokenInvalid, KeysUnavailable."""
         ...

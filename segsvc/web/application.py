@@ -3,15 +3,16 @@
 from aiohttp import web
 
 from segsvc.web.api import Api
+from segsvc.web.askers import Askers
 from segsvc.web.body import heed_expectation
 from segsvc.web.bounds import Keeper
 from segsvc.web.cors import Cors
-from segsvc.web.credentials import known
 from segsvc.web.handlers import Handlers
+from segsvc.web.links import Addresses
 from segsvc.web.prepared import Common
 from segsvc.web.reads import Reads
 from segsvc.web.representation import VARY
-from segsvc.web.server import AT_ONCE, KEEPER, KNOWN
+from segsvc.web.server import ASKERS, AT_ONCE, KEEPER
 from segsvc.web.surroundings import ITEM, LIST, Surroundings
 
 MAX_HEADER = 64 * 1024
@@ -23,11 +24,12 @@ def create_application(api: Api) -> web.Application:
     cors = Cors(api.cors_origins)
     surroundings = Surroundings(api.metrics, cors)
     common = Common({"Cache-Control": "private, no-cache", "Vary": f"{VARY}, Origin" if cors.varies else VARY})
-    reads = Reads(api, surroundings, common)
+    addresses = Addresses(api.trusted_hosts)
+    reads = Reads(api, addresses, surroundings, common)
     handlers = Handlers(api, reads)
     application = web.Application(middlewares=[surroundings.middleware()])
+    application[ASKERS] = Askers(api.verifier, addresses, cors)
     application[AT_ONCE] = reads.at_once
-    application[KNOWN] = lambda headers: known(headers, api.verifier)
     application[KEEPER] = lambda loop: Keeper(
         api.bounds, loop, lambda reason: api.metrics.connections_dropped.labels(reason).inc()
     )

@@ -25,14 +25,6 @@ async def authenticated(headers: MultiMapping[str], verifier: Verifier) -> Princ
     return principal
 
 
-def known(headers: MultiMapping[str], verifier: Verifier) -> Principal | None:
-    """Return who sends a request with these headers, if the token has been verified before."""
-    try:
-        return verifier.cached(bearer_token(headers))
-    except (TokenMissing, TokenInvalid):
-        return None
-
-
 def bearer_token(headers: MultiMapping[str]) -> str:
     """Return the request's token (RFC 6750, section 2.1). Raises TokenMissing, TokenInvalid."""
     values = headers.getall(hdrs.AUTHORIZATION, [])

@@ -20,8 +20,8 @@ from functools import partial
 from time import perf_counter
 from typing import TypeAlias
 
-from aiohttp import hdrs, web
-from aiohttp.http_parser import RawRequestMessage
+from aiohttp import web
+from yarl import URL
 
 from segsvc.auth.principal import Principal
 from segsvc.domain.errors import AccessDenied, InvalidParameters, SegmentNotFound
@@ -33,6 +33,7 @@ from segsvc.index.views import View
 from segsvc.service import existing
 from segsvc.web import render
 from segsvc.web.api import PATIENCE, Api
+from segsvc.web.askers import Asker
 from segsvc.web.credentials import authenticated
 from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ItemRequest, ListRequest, item_request, list_request
@@ -93,12 +94,12 @@ _Found: TypeAlias = tuple[int, Callable[[], Prepared | None]]
 class Reads:
     """Answers GET and HEAD of segments. ``common`` is what every answer to one carries."""
 
-    def __init__(self, api: Api, surroundings: Surroundings, common: Common) -> None:
+    def __init__(self, api: Api, addresses: Addresses, surroundings: Surroundings, common: Common) -> None:
         self._api = api
         self._service = api.service
         self._surroundings = surroundings
         self._common = common
-        self.addresses = Addresses(api.trusted_hosts)
+        self.addresses = addresses
         self._targets: LruCache[str, _Target] = LruCache(MAX_PATHS)
         self._pages: LruCache[object, _Page] = LruCache(ANSWERS_BUDGET, lambda page: page.answer.size)
         self._asked_once = [0] * ASKED_ONCE  # hashes, each in the place that its last bits say
@@ -237,20 +238,16 @@ class Reads:
 
     # --- without waiting
 
-    def at_once(self, message: RawRequestMessage, principal: Principal, remote: str | None) -> Steps:
+    def at_once(self, method: str, target: str, asker: Asker, remote: str | None) -> Steps:
         """Answer a read in the steps of `segsvc.web.server.AtOnce`."""
         began = perf_counter()
-        headers = message.headers
-        if hdrs.EXPECT in headers or len(message.path) > MAX_PATH:
+        if len(target) > MAX_PATH:
             return
         try:
-            base = self.addresses.known(headers)
-            if base is None:
-                return
-            where, asked, segment_id = self._target(message)
+            where, asked, segment_id = self._target(target)
             if not self._service.has_reached(asked.min_revision):
                 return
-            found = self._at_hand(asked, segment_id, principal, base=base, gzip=accepts_gzip(headers))
+            found = self._at_hand(asked, segment_id, asker)
         except (InvalidParameters, SegmentNotFound, AccessDenied):
             return
         if found is None:
@@ -262,23 +259,22 @@ class Reads:
         answer = make()
         if answer is None:
             return
-        trace, lines = self._surroundings.begin(headers)
-        status, written = answer.written(message.method, headers, self._freshness() + lines)
+        trace, lines = self._surroundings.begin(asker)
+        status, written = answer.written(method, asker.conditions, self._freshness() + lines)
         seconds = perf_counter() - began
         yield written
         self._surroundings.leave_behind(
-            message.method,
+            method,
             where,
             status=status,
             seconds=seconds,
-            caller=principal.name,
+            caller=asker.caller.name,
             remote=remote,
             trace=trace,
         )
 
-    def _at_hand(
-        self, asked: ListRequest | ItemRequest, segment_id: str, principal: Principal, *, base: str, gzip: bool
-    ) -> _Found | None:
+    def _at_hand(self, asked: ListRequest | ItemRequest, segment_id: str, asker: Asker) -> _Found | None:
+        principal, base, gzip = asker.caller, asker.base, asker.gzip
         if isinstance(asked, ItemRequest):
             entry = self._service.read(principal, segment_id)
             item = self._kept_item(_item_key(entry, asked, base=base, gzip=gzip), entry)
@@ -299,34 +295,29 @@ class Reads:
         size = selection.size * _toil(gzip=gzip)
         return size, partial(self._page, key, view, asked, selection, base=base, gzip=gzip)
 
-    def _target(self, message: RawRequestMessage) -> _Target:
+    def _target(self, target: str) -> _Target:
         """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
-        path = message.path
-        known = self._targets.get(path)
+        known = self._targets.get(target)
         if known is not None:
             return known
-        page = _PAGE_LINK.fullmatch(path)
+        page = _PAGE_LINK.fullmatch(target)
         if page is not None:  # as our own links have it: most of all
             offset, pagesize = page.groups()
             wanted = Query(int(offset), int(pagesize))
             if 0 < wanted.pagesize <= self._api.max_pagesize:
                 where = Shown(LIST, LIST, {"offset": offset, "pagesize": pagesize})
                 return where, ListRequest(wanted, None, 0), ""
-        plain = path.partition("?")[0]
-        query = message.url.query
-        if plain == LIST:
-            target: _Target = (
-                shown(LIST, plain, query),
-                list_request(query, max_pagesize=self._api.max_pagesize),
-                "",
-            )
+        path, _, query_string = target.partition("?")
+        query = URL.build(query_string=query_string.partition("#")[0], encoded=True).query
+        if path == LIST:
+            means: _Target = shown(LIST, path, query), list_request(query, max_pagesize=self._api.max_pagesize), ""
         else:
-            item = _ITEM.fullmatch(plain)
+            item = _ITEM.fullmatch(path)
             if item is None:
-                raise SegmentNotFound(plain)
-            target = shown(ITEM, plain, query), item_request(query), existing(item[1])
-        self._targets.put(path, target)
-        return target
+                raise SegmentNotFound(path)
+            means = shown(ITEM, path, query), item_request(query), existing(item[1])
+        self._targets.put(target, means)
+        return means
 
     def _freshness(self) -> bytes:
         """Write what is known only now: how far the index is, and how old."""

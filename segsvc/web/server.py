@@ -6,12 +6,14 @@ the turn of the loop in which it came in.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiohttp import EMPTY_PAYLOAD, HttpVersion11, StreamReader, web
@@ -26,19 +28,44 @@ from segsvc.web.turns import Rounds
 
 TRACE_HEADER = "X-Trace-Id"
 
-Known = Callable[[MultiMapping[str]], Hashable | None]
-KNOWN: web.AppKey[Known] = web.AppKey("known")
-"""What of an application tells which caller a request's headers are from, if it has met that one before."""
+
+class Asker(Protocol):
+    """Who asks, and how: what the header fields of a request say."""
+
+    @property
+    def caller(self) -> Hashable:
+        """Who, as `Askers.known` tells it."""
+
+
+class Askers(Protocol):
+    """What of an application tells who asks."""
+
+    def known(self, headers: MultiMapping[str]) -> Hashable | None:
+        """Tell which caller header fields are from, if it has met that one before."""
+
+    def read(self, headers: MultiMapping[str], key: bytes | None) -> Asker | None:
+        """Read header fields; None where they are from a stranger, or the application is to see them itself.
+
+        ``key``, if there is one, stands for all that they are, as they came in, and for nothing else.
+        """
+
+    def recall(self, key: bytes) -> Asker | None:
+        """Return what `read` made of the fields that have this key, if that is at hand and still holds."""
+
+
+ASKERS: web.AppKey[Askers] = web.AppKey("askers")
+"""Without it, all are strangers."""
 
 Steps = Iterator[int | bytes]
-AtOnce = Callable[[RawRequestMessage, Any, str | None], Steps]
+AtOnce = Callable[[str, str, Any, str | None], Steps]
 AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 """What of an application answers GET and HEAD without waiting for anything, to callers who are known.
 
-Takes the message, the caller that `KNOWN` told, and the caller's address. Does it in three steps: finds what is asked
-for, and yields how much there is to make, in bytes that are only to be put together; makes the answer, in the same turn
-of the loop, and yields all of it as it is to be sent; and once it is sent, leaves behind what is to be told of it. An
-end before that, or an exception, leaves the request to the application, which is where all that is wrong is told.
+Takes the method, the target, what `ASKERS` told of who asks, and the caller's address. Does it in three steps: finds
+what is asked for, and yields how much there is to make, in bytes that are only to be put together; makes the answer, in
+the same turn of the loop, and yields all of it as it is to be sent; and once it is sent, leaves behind what is to be
+told of it. An end before that, or an exception, leaves the request to the application, which is where all that is wrong
+is told.
 
 Each step is taken for all requests of a row: what they go through is in the processor's caches then, which between one
 step and the next it is not.
@@ -72,11 +99,23 @@ PIECE = 4096
 
 _END_OF_HEAD = b"\r\n\r\n"
 _READING = frozenset({"GET", "HEAD"})
+# of a target only what stands in one as it is meant to (RFC 3986, section 3.3): all else is for the parser to judge
+_FIRST_LINE = re.compile(rb"(GET|HEAD) (/[-/?:@!$&'()*+,;=.~%\w]*) HTTP/1\.1\r\n", re.ASCII)
 
 _log = structlog.get_logger()
 
 
 _Messages = Sequence[tuple[RawRequestMessage, Any]]
+
+
+class _Held(NamedTuple):
+    """A request that is held back."""
+
+    asker: Asker
+    method: str
+    target: str
+    request: RawRequestMessage | bytes
+    """It, or as it came in, if it has not been parsed."""
 
 
 class HeadTooLarge(HttpProcessingError):
@@ -107,11 +146,11 @@ class Runner(web.AppRunner):
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
 
-        known, guarded = self.app.get(KNOWN, _stranger), _guarded(made.request_handler)
+        askers, guarded = self.app.get(ASKERS, _STRANGERS), _guarded(made.request_handler)
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             # strangers have the turns of where they are: else each token made up would get turns of its own
-            caller = known(request.headers)
+            caller = askers.known(request.headers)
             await server.turn(caller if caller is not None else request.remote)
             response = await guarded(request)
             if isinstance(request.protocol, _Protocol):
@@ -120,7 +159,7 @@ class Runner(web.AppRunner):
 
         server = _Server(
             handler,
-            known=known,
+            askers=askers,
             at_once=self.app.get(AT_ONCE),
             keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
@@ -143,13 +182,13 @@ class _Server(web.Server):
         self,
         handler: Any,
         *,
-        known: Known,
+        askers: Askers,
         at_once: AtOnce | None,
         keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
-        self.known = known
+        self.askers = askers
         self.at_once = at_once
         self.keeper = keeper(self._loop)
         self._open: dict[_Protocol, asyncio.Transport] = {}
@@ -229,7 +268,7 @@ class _Server(web.Server):
         callers = len(self._held)
         # where there are others, what they asked for is sent before anyone has a second turn
         most = ROW if callers == 1 else min(ROW, callers)
-        found: deque[tuple[_Protocol, RawRequestMessage, Steps]] = deque()
+        found: deque[tuple[_Protocol, _Held, Steps]] = deque()
         made: list[tuple[_Protocol, Steps, bytes]] = []
         try:
             done, end = 0, perf_counter() + ROW_SECONDS
@@ -238,20 +277,20 @@ class _Server(web.Server):
                 begun = protocol.find()
                 done += 1
                 if begun is not None:
-                    message, steps, size = begun
-                    found.append((protocol, message, steps))
+                    held, steps, size = begun
+                    found.append((protocol, held, steps))
                     done += size // _BYTES
             done, end = 0, perf_counter() + ROW_SECONDS
             while found and done < most and perf_counter() < end:
-                protocol, message, steps = found.popleft()
-                answer = protocol.make(message, steps)
+                protocol, held, steps = found.popleft()
+                answer = protocol.make(held, steps)
                 done += 1
                 if answer is not None:
                     made.append((protocol, steps, answer))
                     done += len(answer) // _BYTES
         finally:
-            for protocol, message, _ in reversed(found):
-                protocol.hold_again(message)
+            for protocol, held, _ in reversed(found):
+                protocol.hold_again(held)
             for protocol, _, answer in made:
                 protocol.send(answer)
             for protocol, steps, _ in made:
@@ -259,13 +298,13 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_answered", "_caller", "_closing", "_held", "_server", "answer_size")
+    __slots__ = ("_answered", "_closing", "_held", "_key", "_server", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
-        self._held: RawRequestMessage | None = None
-        self._caller: Hashable = None
+        self._held: _Held | None = None
+        self._key: bytes | None = None  # stands for what came in last behind its first line, and came between requests
         self._closing = False
         self._answered: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self.answer_size = 0
@@ -324,6 +363,26 @@ class _Protocol(web.RequestHandler):
 
     # --- answers
 
+    def _recall(self, data: bytes) -> bool:
+        """Hold a request back without parsing it, if its header fields have come in before; tell whether they have.
+
+        To parse them takes as long as to find a page that is kept. Their key is a digest that nobody can forge, for
+        what is kept under it speaks for a caller.
+        """
+        parser: Any = self._parser
+        if self._server.at_once is None or not parser.between or self._held is not None or self._messages:
+            return False
+        first = _FIRST_LINE.match(data) if len(data) <= PIECE else None
+        if first is None:
+            return False
+        self._key = sha256(data[first.end() :]).digest()
+        asker = self._server.askers.recall(self._key)
+        if asker is None:
+            return False
+        method, target = first.groups()
+        self._hold(_Held(asker, method.decode(), target.decode(), data))
+        return True
+
     def sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
         """Hold back a request that may be answered at once; return those that are for aiohttp, in their order.
 
@@ -332,9 +391,11 @@ class _Protocol(web.RequestHandler):
         so a connection that seems to be busy: aiohttp's last answer may have been read, and this request sent, before
         it is done with it. `find` looks again.
         """
+        key, self._key = self._key, None
         if self._held is not None:
             held, self._held = self._held, None
-            return [(held, EMPTY_PAYLOAD), *messages]
+            # what was not parsed is what came in
+            return messages if isinstance(held.request, bytes) else [(held.request, EMPTY_PAYLOAD), *messages]
         message, payload = messages[0]
         if (
             is_plain
@@ -346,12 +407,16 @@ class _Protocol(web.RequestHandler):
             and message.version == HttpVersion11
             and not self._messages
         ):
-            caller = self._server.known(message.headers)
-            if caller is not None:
-                self._held, self._caller = message, caller
-                self._server.hold(self, caller)
+            parser: Any = self._parser
+            asker = self._server.askers.read(message.headers, key if parser.between else None)
+            if asker is not None:
+                self._hold(_Held(asker, message.method, message.path, message))
                 return []
         return messages
+
+    def _hold(self, held: _Held, *, again: bool = False) -> None:
+        self._held = held
+        self._server.hold(self, held.asker.caller, again=again)
 
     def has_enough(self, more: int) -> bool:
         """Whether so many requests more are as many as may wait for their answers."""
@@ -363,52 +428,56 @@ class _Protocol(web.RequestHandler):
         self._request_count += len(messages)
         self._messages.extend(messages)
 
-    def find(self) -> tuple[RawRequestMessage, Steps, int] | None:
+    def find(self) -> tuple[_Held, Steps, int] | None:
         """Find what the request that is held back asks for; return it, what comes next, and how much there is to make.
 
         None where it is left to aiohttp after all, or has been.
         """
-        message, self._held = self._held, None
+        held, self._held = self._held, None
         at_once, peer = self._server.at_once, self.peername
-        if message is None or self.transport is None or at_once is None:
+        if held is None or self.transport is None or at_once is None:
             return None
         if self._paused or not self._waits:
-            self._leave(message)
+            self._leave(held)
             return None
-        steps = at_once(message, self._caller, peer[0] if isinstance(peer, tuple) else peer)
-        size = self._next(message, steps)
-        return None if size is None else (message, steps, size)
+        steps = at_once(held.method, held.target, held.asker, peer[0] if isinstance(peer, tuple) else peer)
+        size = self._next(held, steps)
+        return None if size is None else (held, steps, size)
 
-    def make(self, message: RawRequestMessage, steps: Steps) -> bytes | None:
+    def make(self, held: _Held, steps: Steps) -> bytes | None:
         """Make the answer to what has been found, or leave the request to aiohttp after all."""
-        answer: bytes | None = self._next(message, steps)
+        answer: bytes | None = self._next(held, steps)
         return answer
 
-    def _next(self, message: RawRequestMessage, steps: Steps) -> Any:
+    def _next(self, held: _Held, steps: Steps) -> Any:
         step = None
         try:
             step = next(steps, None)
         except Exception as error:  # noqa: BLE001 (an edge: the handlers answer this one, and others wait for theirs)
             self._tell(error)
         if step is None:
-            self._leave(message)
+            self._leave(held)
         return step
 
-    def hold_again(self, message: RawRequestMessage) -> None:
+    def hold_again(self, held: _Held) -> None:
         """Hold back a request that was found and not answered; it is found anew, for much may change meanwhile."""
-        self._held = message
-        self._server.hold(self, self._caller, again=True)
+        self._hold(held, again=True)
 
-    def _leave(self, message: RawRequestMessage) -> None:
+    def _leave(self, held: _Held) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""
-        self._messages.appendleft((message, EMPTY_PAYLOAD))
+        if isinstance(held.request, bytes):
+            self._held = held  # so that it is not held back anew
+            super().data_received(held.request)
+            self._held = None
+            return
+        self._messages.appendleft((held.request, EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _release(self) -> None:
-        message, self._held = self._held, None
-        if message is not None:
-            self._leave(message)
+        held, self._held = self._held, None
+        if held is not None:
+            self._leave(held)
 
     def close(self) -> None:
         """Answer no further requests, but those that have come in; aiohttp would answer only the one under way."""
@@ -462,7 +531,10 @@ class _Protocol(web.RequestHandler):
         That is the rest of a body, and, where there is no new data, the requests that have been read but not parsed.
         """
         if not ((self._closing and data) or self._close or self._force_close):
-            super().data_received(data)
+            self._key = None
+            if not self._recall(data):
+                self._release()
+                super().data_received(data)
             return
         parser: Any = self._parser
         if parser is not None and parser.in_body:
@@ -533,6 +605,7 @@ class _BoundedParser:
         "_read",
         "_rest",
         "_unread",
+        "between",
         "in_body",
         "message_consumed",
         "payload",
@@ -547,6 +620,8 @@ class _BoundedParser:
         self._unread = 0
         self.in_body = False
         """Whether the last request's body has not come in to its end."""
+        self.between = True
+        """Whether what came in last ended with the end of a head, and what comes next begins with another."""
         self._in_head = self._is_noted = False
         self._end = b""
         self._rest = b""
@@ -582,6 +657,7 @@ class _BoundedParser:
 
     def _feed(self, data: bytes, before: _Messages, *, is_plain: bool) -> Any:
         """Parse no more than a piece; ``before``: the requests that came with it and have not been told yet."""
+        self.between = False
         try:
             if self._unread > MAX_HEAD:
                 raise HeadTooLarge
@@ -599,6 +675,7 @@ class _BoundedParser:
         self._unread, self._read = 0, self.payload.total_bytes
         self.in_body = not self.payload.is_eof()
         self._in_head = self.payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
+        self.between = self.payload is EMPTY_PAYLOAD and not self._in_head and not upgraded
         return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
 
     def _count(self, data: bytes) -> None:
@@ -626,8 +703,18 @@ async def _turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-def _stranger(_: MultiMapping[str]) -> None:
-    """Tell nothing of a caller."""
+class _Strangers:
+    def known(self, _: MultiMapping[str]) -> None:
+        return None
+
+    def read(self, _: MultiMapping[str], __: bytes | None) -> None:
+        return None
+
+    def recall(self, _: bytes) -> None:
+        return None
+
+
+_STRANGERS = _Strangers()
 
 
 def _default_keeper(loop: asyncio.AbstractEventLoop) -> Keeper:

@@ -12,6 +12,7 @@ from multidict import CIMultiDict, MultiMapping, istr
 from segsvc.auth.errors import TokenInvalid
 from segsvc.cluster.errors import ClusterError
 from segsvc.telemetry import CALLER, TRACE, Metrics, request_log, trace_id
+from segsvc.web.askers import Asker
 from segsvc.web.cors import Cors
 from segsvc.web.errors import HttpError, echo, from_exception, method_not_allowed, no_such_path
 from segsvc.web.representation import accepts_gzip, represent
@@ -87,10 +88,10 @@ class Surroundings:
 
         return surround
 
-    def begin(self, headers: MultiMapping[str]) -> tuple[str, bytes]:
+    def begin(self, asker: Asker) -> tuple[str, bytes]:
         """Return the trace id of a request that is answered without the application, and the headers to answer with."""
-        trace = trace_id(headers.get(_TRACEPARENT))
-        return trace, b"X-Trace-Id: %s\r\n%s" % (trace.encode(), self._cors.lines(headers))
+        trace = trace_id(asker.traceparent)
+        return trace, b"X-Trace-Id: %s\r\n%s" % (trace.encode(), asker.granted)
 
     def leave_behind(
         self,

@@ -45,7 +45,7 @@ from segsvc.web.body import parse
 from segsvc.web.cors import Cors
 from segsvc.web.credentials import authenticated
 from segsvc.web.errors import TokenMissing, from_exception
-from segsvc.web.links import page_links
+from segsvc.web.links import Addresses, page_links
 from segsvc.web.params import ListRequest, item_request, list_request, no_parameters, write_request
 from segsvc.web.prepared import Common
 from segsvc.web.reads import Reads
@@ -129,7 +129,7 @@ def _service() -> SegmentService:
 def _reads(max_pagesize: int) -> Reads:
     absent: Any = None
     api = Api(service=_SERVICE, verifier=absent, reflection=absent, metrics=_METRICS, max_pagesize=max_pagesize)
-    return Reads(api, Surroundings(_METRICS, Cors(frozenset())), Common({}))
+    return Reads(api, Addresses(frozenset()), Surroundings(_METRICS, Cors(frozenset())), Common({}))
 
 
 _READER = Principal("Ada Example", "", Roles().readers)
@@ -201,7 +201,7 @@ def query(data: bytes) -> bool:
     for max_pagesize, reads in _READS.items():
         asked = _unless_refused(list_request, given, max_pagesize=max_pagesize)
         for _ in range(2):  # the second finds what the first has kept
-            target = _unless_refused(reads._target, message)
+            target = _unless_refused(reads._target, message.path)
             where = shown(LIST, message.path.partition("?")[0], given)
             assert target == (None if asked is None else (where, asked, ""))
         if asked is not None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
-from segsvc.web.server import AT_ONCE, KEEPER, KNOWN, Runner
+from segsvc.web.server import ASKERS, AT_ONCE, KEEPER, Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from aiohttp.http_parser import RawRequestMessage
     from multidict import MultiMapping
 
 PATIENCE = 10
@@ -48,6 +48,37 @@ def untellable(answer: bytes) -> Iterator[int | bytes]:
 UNUSUAL = {"/unmade": unmade, "/unmakeable": unmakeable, "/untellable": untellable}
 
 
+@dataclass
+class Asker:
+    caller: str
+    headers: MultiMapping[str]
+
+
+class Askers:
+    """Knows everyone but those who say that they are strangers, and keeps all that is told of them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, Asker] = {}
+        self.read_keys: list[bytes | None] = []
+
+    def known(self, headers: MultiMapping[str]) -> str | None:
+        given = " ".join(headers.get("Authorization", "anyone").split())
+        return None if given.startswith("stranger") else given
+
+    def read(self, headers: MultiMapping[str], key: bytes | None) -> Asker | None:
+        self.read_keys.append(key)
+        caller = self.known(headers)
+        if caller is None:
+            return None
+        asker = Asker(caller, headers)
+        if key is not None:
+            self.kept[key] = asker
+        return asker
+
+    def recall(self, key: bytes) -> Asker | None:
+        return self.kept.get(key)
+
+
 class Served:
     """An application with a path that is at hand and one that is not."""
 
@@ -62,7 +93,7 @@ class Served:
         self.hot = HOT
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
-        self.application[KNOWN] = self._known
+        self.askers = self.application[ASKERS] = Askers()
         self.application.on_shutdown.append(self._close)
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)
@@ -76,23 +107,18 @@ class Served:
         self.port = 0
         self.connections: list[Connection] = []
 
-    def _known(self, headers: MultiMapping[str]) -> str | None:
-        given = " ".join(headers.get("Authorization", "anyone").split())
-        return None if given.startswith("stranger") else given
-
-    def _at_hand(self, message: RawRequestMessage, caller: str, remote: str | None) -> Iterator[int | bytes]:
-        assert caller == self._known(message.headers)
+    def _at_hand(self, method: str, target: str, asker: Asker, remote: str | None) -> Iterator[int | bytes]:
         assert remote == "127.0.0.1"
-        if message.path == "/faulty":
+        if target == "/faulty":
             raise ValueError("a defect")
-        if message.path == "/unsendable":
+        if target == "/unsendable":
             yield from steps("a defect")  # type: ignore[arg-type]
-        if message.path in UNUSUAL:
-            yield from UNUSUAL[message.path](self.hot)
-        if message.method != "GET" or message.path != "/hot":
+        if target in UNUSUAL:
+            yield from UNUSUAL[target](self.hot)
+        if method != "GET" or target != "/hot":
             return
-        self.at_once.append(message.path)
-        self.callers.append(message.headers.get("Authorization", ""))
+        self.at_once.append(target)
+        self.callers.append(asker.headers.get("Authorization", ""))
         self.on_hot()
         yield from steps(self.hot)
 

@@ -11,11 +11,14 @@ import pytest
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
 from segsvc.web.server import _BYTES, HANDLED, ROW, ROW_SECONDS, _Server
+from tests.web.served import Askers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aiohttp import web
+
+    from tests.web.served import Asker
 
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -58,13 +61,13 @@ class Driven:
         loop = asyncio.get_running_loop()
         self.server = _Server(
             handle,
-            known=lambda headers: headers["Authorization"],
+            askers=Askers(),
             at_once=self._look,
             keeper=lambda _: Keeper(DEFAULT_BOUNDS, loop, self.done.append),
         )
 
-    def _look(self, _message: object, caller: str, _remote: object) -> Iterator[int | bytes]:
-        self.done.append(f"looked {caller}")
+    def _look(self, _method: str, _target: str, asker: Asker, _remote: object) -> Iterator[int | bytes]:
+        self.done.append(f"looked {asker.caller}")
         self.on_look()
         yield len(self.answer)
         self.on_make()

@@ -6,10 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from multidict import CIMultiDict
 
-from segsvc.auth.principal import Principal
-from segsvc.web.credentials import known
 from segsvc.web.server import ROW
 from segsvc.web.turns import FairLock, Rounds
 from tests.web.served import GET_COLD, PATIENCE, serving
@@ -20,18 +17,6 @@ if TYPE_CHECKING:
     from tests.web.served import Connection, Served
 
 MANY = 5 * ROW
-
-
-class Met:
-    """A verifier that has met one caller."""
-
-    caller = Principal("Somebody", "", frozenset())
-
-    def cached(self, token: str) -> Principal | None:
-        return self.caller if token == "token" else None
-
-    async def verify(self, token: str) -> Principal:
-        raise NotImplementedError
 
 
 def asks(path: str, caller: str) -> bytes:
@@ -99,24 +84,6 @@ async def test_no_one_has_more_turns_by_other_names(path: str, named: Callable[[
         for connection in (*greedy, other):
             await connection.answer()
     assert served.callers.index("other") < ROW
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Authorization": "Bearer token"},
-        {"Authorization": "bEARER   token "},
-        {"Authentication": "token"},
-        {"Authentication": "Bearer token"},
-    ],
-)
-def test_a_caller_is_the_same_however_the_token_is_sent(headers: dict[str, str]) -> None:
-    assert known(CIMultiDict(headers), Met()) is Met.caller
-
-
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": "Basic token"}])
-def test_a_stranger_is_no_caller(headers: dict[str, str]) -> None:
-    assert known(CIMultiDict(headers), Met()) is None
 
 
 async def test_a_request_that_comes_in_later_does_not_wait_for_all_of_a_greedy_caller() -> None:

@@ -1,0 +1,118 @@
+"""Who asks, as it is told from header fields: once for as long as they come in as they did."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from segsvc.auth.principal import Principal
+from segsvc.auth.verifier import token_digest
+from segsvc.web.askers import BUDGET, Asker, Askers
+from segsvc.web.cors import Cors
+from segsvc.web.links import Addresses
+
+ORIGIN = "https://dash.example.com"
+FIELDS = {"Host": "segments.example.com", "Authorization": "Bearer token"}
+SOMEBODY = Principal("Somebody", "", frozenset())
+
+
+class Met:
+    """A verifier that has met one caller, and one who has the right to nothing by now."""
+
+    def __init__(self) -> None:
+        self.holds = True
+
+    def cached(self, token: str) -> Principal | None:
+        raise NotImplementedError
+
+    def recalled(self, digest: bytes) -> Principal | None:
+        return SOMEBODY if self.holds and digest == token_digest("token") else None
+
+    async def verify(self, token: str) -> Principal:
+        raise NotImplementedError
+
+
+class Hosts(Addresses):
+    """Knows all."""
+
+    def known(self, headers: object) -> str | None:
+        assert isinstance(headers, CIMultiDict)
+        return f"http://{headers['Host']}"
+
+
+def askers(verifier: Met | None = None) -> Askers:
+    return Askers(verifier or Met(), Hosts(frozenset()), Cors(frozenset({ORIGIN})))
+
+
+def read(made: Askers, more: dict[str, str] | None = None, *, key: bytes | None = b"key") -> Asker | None:
+    return made.read(CIMultiDict({**FIELDS, **(more or {})}), key)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer token"},
+        {"Authorization": "bEARER   token "},
+        {"Authentication": "token"},
+        {"Authentication": "Bearer token"},
+    ],
+)
+def test_a_caller_is_the_same_however_the_token_is_sent(headers: dict[str, str]) -> None:
+    assert askers().known(CIMultiDict(headers)) is SOMEBODY
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer other"}, {"Authorization": "Basic token"}])
+def test_a_stranger_is_no_caller(headers: dict[str, str]) -> None:
+    made = askers()
+    assert made.known(CIMultiDict(headers)) is None
+    assert made.read(CIMultiDict({"Host": "a", **headers}), b"key") is None
+    assert made.recall(b"key") is None
+
+
+def test_what_was_read_is_recalled() -> None:
+    made = askers()
+    asker = read(made, {"Accept-Encoding": "gzip", "If-None-Match": '"a"', "Origin": ORIGIN})
+    assert asker is not None
+    assert (asker.caller, asker.base, asker.gzip) == (SOMEBODY, "http://segments.example.com", True)
+    assert asker.conditions.getall("If-None-Match") == ['"a"']
+    assert f"Access-Control-Allow-Origin: {ORIGIN}\r\n".encode() in asker.granted
+    assert made.recall(b"key") is asker
+    assert made.recall(b"other") is None
+
+
+def test_nothing_is_recalled_of_a_token_that_does_not_hold_any_more() -> None:
+    verifier = Met()
+    made = askers(verifier)
+    read(made)
+    verifier.holds = False
+    assert made.recall(b"key") is None
+
+
+def test_no_token_is_kept() -> None:
+    made = askers()
+    read(made, {"If-None-Match": '"a"', "Origin": ORIGIN})
+    assert "token" not in repr(made.recall(b"key"))
+
+
+@pytest.mark.parametrize("field", ["Expect", "traceparent"])
+def test_what_is_not_the_same_another_time_is_not_kept(field: str) -> None:
+    made = askers()
+    asker = read(made, {field: "100-continue"})
+    assert (asker is None) == (field == "Expect")  # a handler has to see to that
+    assert made.recall(b"key") is None
+
+
+def test_what_has_no_key_is_not_kept() -> None:
+    made = askers()
+    assert read(made, key=None) is not None
+    assert len(made._kept.items()) == 0
+
+
+def test_what_is_kept_is_bounded() -> None:
+    made = askers()
+    tag = f'"{"x" * 4000}"'
+    for number in range(BUDGET // 4000 + 10):
+        read(made, {"If-None-Match": tag}, key=b"%d" % number)
+    assert made.recall(b"0") is None
+    assert sum(asker.size for asker in made._kept.values()) <= BUDGET
+    assert made.recall(b"%d" % number) is not None
