@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, Configuration
@@ -119,8 +119,12 @@ def _client(found: Configuration, *, connections: int) -> ApiClient:
     except OSError as error:  # ssl.SSLError is one
         raise ClusterConfigInvalid(f"certificates: {error}") from error
     client.user_agent = f"segsvc/{__version__}"
-    # else aiohttp repeats a PUT or DELETE whose connection broke, and the second finds what the first has done
-    client.rest_client.pool_manager._retry_connection = False  # noqa: SLF001 -- there is no other switch
+    session: Any = client.rest_client.pool_manager
+    # there are no other switches. aiohttp repeats a PUT or DELETE whose connection broke, and the second finds what the
+    # first has done
+    session._retry_connection = False  # noqa: SLF001
+    # and for each call it has threads read .netrc, which is not for clusters, and look for a proxy, which is known
+    session._trust_env = False  # noqa: SLF001
     return client
 
 

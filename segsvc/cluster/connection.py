@@ -1,7 +1,8 @@
 """Which cluster, and as whom: from a kubeconfig or from a pod's service account, through the client library.
 
 Credentials that change while the process runs are taken up: a pod's token, a kubeconfig's token file, and what exec
-and auth-provider plugins hand out are read again at most once a minute. A client certificate is read once.
+and auth-provider plugins hand out are read again at most once a minute. A client certificate is read once. So is what
+proxy there is: a kubeconfig's, else the environment's (HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in either case).
 """
 
 import logging
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from urllib.request import getproxies, proxy_bypass
 
 import structlog
 import yaml
@@ -21,6 +23,7 @@ from kubernetes_asyncio.config import (
     load_incluster_config,
     load_kube_config,
 )
+from yarl import URL
 
 from segsvc.cluster.errors import ClusterConfigInvalid
 from segsvc.domain.ids import is_subdomain
@@ -112,7 +115,25 @@ async def configuration(
         except _UNUSABLE as error:
             raise _unusable(path, error) from error
         found.refresh_api_key_hook = _Refresh(lambda: loader.load_and_set(found), period=refresh_period)
+    if found.proxy is None and found.host is not None:
+        found.proxy = _proxy_of_environment(found.host)
     return found
+
+
+def _proxy_of_environment(server: str) -> str | None:
+    """Return the proxy by which the environment wants a server to be reached. Raises ClusterConfigInvalid."""
+    url = URL(server)
+    proxy = getproxies().get(url.scheme)
+    if proxy is None or url.host is None or proxy_bypass(url.host):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as kubectl takes it
+    try:
+        host = URL(proxy).host
+    except ValueError:
+        host = None
+    if not host:
+        raise ClusterConfigInvalid(f"environment: {url.scheme.upper()}_PROXY is no address of a proxy")
+    return proxy
 
 
 def _existing(kubeconfig: str | None) -> str:

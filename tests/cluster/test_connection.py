@@ -145,6 +145,69 @@ async def test_a_pod_without_its_surroundings_is_a_misconfiguration(
         await configuration(None, service_account=service_account)
 
 
+# --- proxies
+
+
+@pytest.mark.parametrize("written", ["http://user:secret@{}", "user:secret@{}"])
+async def test_a_proxy_of_the_environment_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics, written: str
+) -> None:
+    async with ScriptedCluster(get=[answer(resource("demo", 5))]) as proxy:
+        (tmp_path / "kubeconfig").write_text(kubeconfig("http://cluster.example:8080", token="token"))
+        monkeypatch.setenv("http_proxy", written.format(proxy.url.removeprefix("http://")))
+        async with connect(str(tmp_path / "kubeconfig"), namespace="test", metrics=metrics) as api:
+            await api.get("demo")
+
+        (request,) = proxy.seen("get")
+        assert request.url.host == "cluster.example"
+        assert request.headers["Proxy-Authorization"] == "Basic dXNlcjpzZWNyZXQ="
+        assert request.headers["Authorization"] == "Bearer token"
+
+
+async def test_a_host_that_needs_no_proxy_is_reached_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics
+) -> None:
+    async with ScriptedCluster(get=[answer(resource("demo", 5))]) as cluster:
+        cluster.write_kubeconfig(tmp_path / "kubeconfig")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("no_proxy", "elsewhere.example,127.0.0.1")
+        async with connect(str(tmp_path / "kubeconfig"), namespace="test", metrics=metrics) as api:
+            assert (await api.get("demo"))["metadata"]["name"] == "demo"
+
+
+async def test_a_kubeconfigs_proxy_goes_before_the_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = kubeconfig("http://localhost").replace('"server"', '"proxy-url": "http://proxy.example:3128", "server"')
+    (tmp_path / "kubeconfig").write_text(named)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert (await configuration(str(tmp_path / "kubeconfig"))).proxy == "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize("value", ["http://", "http://:3128", "http://[", "http://secret@:x"])
+async def test_a_proxy_that_is_none_is_a_misconfiguration_and_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    (tmp_path / "kubeconfig").write_text(kubeconfig("http://localhost"))
+    monkeypatch.setenv("http_proxy", value)
+    with pytest.raises(ClusterConfigInvalid, match="HTTP_PROXY") as raised:
+        await configuration(str(tmp_path / "kubeconfig"))
+    assert "secret" not in str(raised.value)
+
+
+async def test_a_netrc_is_none_of_the_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    async with ScriptedCluster(get=[answer(resource("demo", 5))]) as cluster:
+        cluster.write_kubeconfig(tmp_path / "kubeconfig", token="token")
+        async with connect(str(tmp_path / "kubeconfig"), namespace="test", metrics=metrics) as api:
+            await api.get("demo")
+
+        assert [request.headers["Authorization"] for request in cluster.seen("get")] == ["Bearer token"]
+
+
 # --- credentials that change
 
 CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
