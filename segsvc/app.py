@@ -24,7 +24,7 @@ from aiohttp import web
 from segsvc.auth.jwks import KeySource, Timing
 from segsvc.auth.verifier import TokenVerifier
 from segsvc.cluster.api import connect
-from segsvc.cluster.collector import collector_at_ease
+from segsvc.cluster.collector import collector_at_ease, tend_collector
 from segsvc.cluster.connection import default_namespace
 from segsvc.cluster.reflector import Reflector
 from segsvc.cluster.writer import WRITE_SECONDS, SegmentWriter
@@ -190,6 +190,7 @@ async def run(
         stack.callback(application.begin_stop, grace + WRITE_SECONDS)
         application.supervise("reflector", reflector.run())
         application.supervise("key_refresh", keys.run())
+        application.supervise("collector", tend_collector())
         _log.info("started", url=application.url, ops_url=application.ops_url, namespace=namespace)
         yield application
         _log.info("stopping")

@@ -6,18 +6,22 @@ later stop the process for tens of milliseconds each time that it looks for old 
 for callers. And what a list's passing has taken of the heap stays with the process, unless it is given back.
 """
 
+import asyncio
 import ctypes
 import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 _YOUNG = 2_000
 """How many new objects are looked through at once, and `_MIDDLE` times as many at times: that takes a millisecond."""
 _MIDDLE = 4
 _NEVER = 2**31 - 1
-_SELDOM = 200
+_SELDOM = 12_000
 """After how many looks at younger ones old garbage is looked for, where the interpreter's own number is 10."""
+LOOK_SECONDS = 0.05
+"""How often, at least, what came since the last look is looked through."""
 
 
 def settle_collector() -> None:
@@ -29,6 +33,18 @@ def settle_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(young, middle, _SELDOM)
+
+
+async def tend_collector() -> NoReturn:
+    """Have what has come lately looked through often, while there is little of it.
+
+    By itself the collector goes by how many more objects were made than freed. Where caches are full one goes for each
+    that comes. So what is kept piles up unseen, by ten thousands, and the look at it in the end stops the process for
+    more than ten milliseconds.
+    """
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        gc.collect(1)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from tests.bench.environment import Bench, service
 from tests.bench.load import Round, Target, load, require_wrk
 from tests.bench.processes import BenchError, on_cores
 from tests.bench.report import Goal, Result
+from tests.bench.turns import doubts
 
 OTHERS = 8
 """How many connections the others have together."""
@@ -72,7 +73,8 @@ def _greeds(segments: int) -> Iterator[_Greed]:
 
 
 def _others(bench: Bench, target: Target) -> Round:
-    return load(target, bench.seconds, cores=bench.load, connections=OTHERS, pause=PAUSE)
+    # the others go first on their core: the service's is what they are to compete for
+    return load(target, bench.seconds, cores=bench.load, connections=OTHERS, pause=PAUSE, first=True)
 
 
 @contextmanager
@@ -81,8 +83,7 @@ def _greedy(bench: Bench, url: str, token: str, greed: _Greed) -> Iterator[None]
     with tempfile.NamedTemporaryFile("w", prefix="segsvc-bench-", encoding="ascii") as paths:
         paths.write("".join(f"{path}\n" for path in greed.paths))
         paths.flush()
-        # it gives way to the others on their core: the service's is what they are to compete for
-        wrk = ["nice", "-n", "10", require_wrk(), "--threads", "1", "--connections", str(greed.connections)]
+        wrk = [require_wrk(), "--threads", "1", "--connections", str(greed.connections)]
         wrk += ["--duration", "1h", "--script", str(_SCRIPT), "--header", f"Authorization: Bearer {token}"]
         for name, value in (greed.headers or {}).items():
             wrk += ["--header", f"{name}: {value}"]
@@ -114,4 +115,5 @@ def _result(greed: _Greed, alone: Sequence[Round], beside: Sequence[Round]) -> R
         span=(min(ratios), max(ratios)),
         goal=_GOAL,
         details={"rounds": [asdict(one) for one in beside], "reference_rounds": [asdict(one) for one in alone]},
+        doubts=doubts([*alone, *beside], full=False),
     )

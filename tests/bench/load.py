@@ -13,13 +13,13 @@ import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
-from tests.bench.processes import BenchError, Process, on_cores
+from tests.bench.processes import BenchError, Process, going_first, on_cores
 
 CONNECTIONS = 32
 MAX_RATE = 40_000
@@ -80,6 +80,8 @@ class Round:
     cpu_us_per_request: float
     busy: float
     """The part of the time that the server's process was on its core: under 0.9, something else held it up."""
+    waited: bool
+    """Whether the load was to go first on its cores and was not allowed to: its latencies may be others' doing."""
 
 
 def require_wrk() -> str:
@@ -119,9 +121,11 @@ def load(
     cores: frozenset[int],
     connections: int = CONNECTIONS,
     pause: tuple[int, int] | None = None,
+    first: bool = False,
 ) -> Round:
     """Put load on the target for a while, from some cores; ``pause``: milliseconds before each request, at random.
 
+    ``first``: where others have work to do on the cores, and the latencies are to be the target's, the load goes first.
     Raises BenchError if a single answer is not as the target says.
     """
     expected = probe(target)
@@ -135,7 +139,7 @@ def load(
         wrk += [target.url, "--", str(target.status), body.name, target.answers, *lists]
         wrk.append(f"{pause[0]}-{pause[1]}" if pause else "-")
         before = target.process.cpu_seconds
-        with on_cores(cores):
+        with on_cores(cores), going_first() if first else nullcontext(True) as is_first:
             done = subprocess.run(wrk, capture_output=True, text=True, check=False)
         cpu = target.process.cpu_seconds - before
     target.process.check()
@@ -144,10 +148,10 @@ def load(
     told = json.loads(done.stdout.splitlines()[-1])
     if target.requests is not None:
         target.requests.use(told["used"])
-    return _round(told, cpu, url=target.url)
+    return _round(told, cpu, url=target.url, waited=not is_first)
 
 
-def _round(told: Mapping[str, Any], cpu: float, *, url: str) -> Round:
+def _round(told: Mapping[str, Any], cpu: float, *, url: str, waited: bool) -> Round:
     if not told["requests"]:
         raise BenchError(f"{url} answered nothing under load")
     failures = {name: told[name] for name in _FAILURES if told[name]}
@@ -162,6 +166,7 @@ def _round(told: Mapping[str, Any], cpu: float, *, url: str) -> Round:
         max_ms=told["max_ms"],
         cpu_us_per_request=cpu / told["requests"] * 1e6,
         busy=cpu / told["seconds"],
+        waited=waited,
     )
 
 

@@ -2,7 +2,7 @@
 
 Both sides have the same load: as many connections as elsewhere at full load, where a latency is the time in the queue;
 and connections with pauses, which leave the server idle most of the time, so that every stall shows in full. The writes
-come at their rate whether or not earlier ones are done, and from the core of the load, where the cluster gives way.
+come at their rate whether or not earlier ones are done, and from the core of the load, which goes first there.
 """
 
 import json
@@ -20,8 +20,6 @@ from tests.bench.report import Goal, Result
 from tests.bench.turns import doubts, in_turns, rounds, span
 
 RATE = 50
-GIVES_WAY = 10
-"""How nice a cluster is to what measures on the same core, whose latencies are to be those of the service."""
 PAUSE = (10, 30)
 """Milliseconds between an answer and the next request, where there is a pause: some 1,500 requests a second."""
 _GOAL = Goal(bound=2, aim=1.3, more=False)
@@ -38,7 +36,7 @@ class _Writer:
 def measure(bench: Bench) -> Iterator[Result]:
     """Measure the first page with writes through the API and with writes made directly in the cluster."""
     around = bench.cluster(bench.sizes.large)
-    around.process.pin(bench.cores.load, nice=GIVES_WAY)
+    around.process.pin(bench.cores.load)
     with service(bench, around) as running:
         for writer in _writers(running, around):
             with _changing(bench, writer) as changes:
@@ -74,7 +72,7 @@ def _compare(
     written: list[Mapping[str, Any]] = []
 
     def without() -> Round:
-        return load(page, bench.seconds, cores=bench.load, pause=pause)
+        return load(page, bench.seconds, cores=bench.load, pause=pause, first=True)
 
     def during() -> Round:
         changes.ask()
@@ -103,7 +101,7 @@ def _compare(
             "writes": written,
             **rounds(ours, theirs),
         },
-        doubts="" if pause else doubts([*ours, *theirs]),
+        doubts=doubts([*ours, *theirs], full=pause is None),
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import platform
 import resource
 import weakref
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from segsvc.cluster.collector import collector_at_ease, settle_collector
+from segsvc.cluster.collector import collector_at_ease, settle_collector, tend_collector
 from segsvc.domain.segment import Roles, Segment
 from segsvc.index.entry import Version, entry
 from segsvc.index.query import Query, Selector
@@ -33,7 +35,24 @@ def test_what_has_been_imported_is_looked_through_no_more_and_what_is_kept_seldo
     young, middle, _ = gc.get_threshold()
     settle_collector()
     assert gc.get_freeze_count() > len(gc.get_objects())
-    assert gc.get_threshold() == (young, middle, 200)
+    assert gc.get_threshold() == (young, middle, 12_000)
+
+
+async def test_what_comes_where_caches_are_full_is_looked_through_before_there_is_much_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("segsvc.cluster.collector.LOOK_SECONDS", 0)
+    cache = deque([[number] for number in range(20_000)], maxlen=20_000)
+    gc.collect()
+    most = 0
+    async with asyncio.timeout(30):
+        tending = asyncio.create_task(tend_collector())
+        for _ in range(200):
+            await asyncio.sleep(0)
+            cache.extend([number] for number in range(100))  # one goes for each that comes
+            most = max(most, len(gc.get_objects(generation=0)) + len(gc.get_objects(generation=1)))
+        tending.cancel()
+    assert most < 2_000
 
 
 def test_what_is_there_in_the_end_is_looked_through_no_more() -> None:
