@@ -105,7 +105,7 @@ class TokenVerifier:
         # Nothing is awaited from here on, so the keys are still those that the signature was checked with.
         entry = self._check_claims(signed.payload)
         self._forget_expired()
-        self._cache.put(sha256(token.encode("ascii")).digest(), entry)
+        self._cache.put(_digest(token), entry)
         return entry.principal
 
     def _forget_expired(self) -> None:
@@ -158,6 +158,10 @@ def token_digest(token: str) -> bytes | None:
     """Return what stands for a token wherever it is remembered; None for a text that can be none."""
     if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         return None
+    return _digest(token)
+
+
+def _digest(token: str) -> bytes:
     return sha256(token.encode("ascii")).digest()
 
 

@@ -14,37 +14,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-_YOUNG = 2_000
-"""How many new objects are looked through at once, and `_MIDDLE` times as many at times: that takes a millisecond."""
-_MIDDLE = 4
 _NEVER = 2**31 - 1
-_SELDOM = 12_000
-"""After how many looks at younger ones old garbage is looked for, where the interpreter's own number is 10."""
+_AT_EASE = (2_000, 4, _NEVER)
+"""How many new objects are looked through at once, and at times four times as many: that takes a millisecond."""
 LOOK_SECONDS = 0.05
 """How often, at least, what came since the last look is looked through."""
+LOOKS_PER_FULL = 12_000
+"""How many of these looks there are to one at all there is: ten minutes' worth."""
 
 
 def settle_collector() -> None:
-    """Leave all that has been imported out of the collector's sight, and have it look for old garbage seldom.
+    """Leave all that has been imported out of the collector's sight, and old garbage to `tend_collector`.
 
     Under load the caches turn over, and it would look for it many times a minute, though hardly any of ours gets old.
     """
     young, middle, _ = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(young, middle, _SELDOM)
+    gc.set_threshold(young, middle, _NEVER)
 
 
 async def tend_collector() -> NoReturn:
-    """Have what has come lately looked through often, while there is little of it.
+    """Have what has come lately looked through often, while there is little of it, and all that there is seldom.
 
     By itself the collector goes by how many more objects were made than freed. Where caches are full one goes for each
     that comes. So what is kept piles up unseen, by ten thousands, and the look at it in the end stops the process for
     more than ten milliseconds.
+
+    While a list is taken in, it is let be: what is then found alive would get out of sight in the end.
     """
+    looks = 0
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        gc.collect(1)
+        if gc.get_threshold() != _AT_EASE:
+            looks += 1
+            gc.collect(1 if looks % LOOKS_PER_FULL else 2)
 
 
 @contextmanager
@@ -60,7 +64,7 @@ def collector_at_ease() -> Iterator[None]:
     """
     thresholds = gc.get_threshold()
     gc.collect()  # old garbage would be out of sight, too
-    gc.set_threshold(_YOUNG, _MIDDLE, _NEVER)
+    gc.set_threshold(*_AT_EASE)
     try:
         yield
         gc.collect(1)

@@ -122,17 +122,20 @@ async def configuration(
 
 def _proxy_of_environment(server: str) -> str | None:
     """Return the proxy by which the environment wants a server to be reached. Raises ClusterConfigInvalid."""
-    url = URL(server)
-    proxy = getproxies().get(url.scheme)
-    if proxy is None or url.host is None or proxy_bypass(url.host):
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"  # as kubectl takes it
     try:
-        host = URL(proxy).host
+        url = URL(server)
+    except ValueError as error:
+        raise ClusterConfigInvalid(f"the cluster's address '{server}' is none: {error}") from error
+    given = getproxies().get(url.scheme, "").strip()
+    if not given or url.host is None or proxy_bypass(url.host):
+        return None
+    proxy = given if "://" in given else f"http://{given}"  # as kubectl takes it
+    try:
+        is_proxy = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
     except ValueError:
-        host = None
-    if not host:
-        raise ClusterConfigInvalid(f"environment: {url.scheme.upper()}_PROXY is no address of a proxy")
+        is_proxy = False
+    if not is_proxy:
+        raise ClusterConfigInvalid(f"environment: {url.scheme.upper()}_PROXY is no address of an HTTP proxy")
     return proxy
 
 

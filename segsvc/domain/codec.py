@@ -31,7 +31,8 @@ CREATED_BY = f"{_PREFIX}created-by"
 MODIFIED_BY = f"{_PREFIX}modified-by"
 
 _LONGEST_SHARED = 256
-_MAX_SHARED = 4096  # of each annotation: some 10 MB at most
+_SHARED_BYTES = 4 * 2**20  # of each annotation; ten thousand and more
+_BYTES_BESIDE = 300  # what each takes beside its text
 
 _Value = TypeVar("_Value")
 
@@ -126,12 +127,16 @@ class _Shared(dict[str, _Value]):
     def __init__(self, key: str, read: Callable[[str, str], _Value]) -> None:
         self._key = key
         self._read = read
+        self._left = _SHARED_BYTES
 
     def __missing__(self, text: str) -> _Value:
         value = self._read(text, self._key)
         if len(text) <= _LONGEST_SHARED:
-            if len(self) >= _MAX_SHARED:
+            size = len(text) + _BYTES_BESIDE
+            if size > self._left:
                 self.clear()
+                self._left = _SHARED_BYTES
+            self._left -= size
             self[text] = value
         return value
 

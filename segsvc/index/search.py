@@ -43,6 +43,8 @@ INNER_LENGTH = 3
 _MAX_WORDS = (1 << POSITION_BITS) - 1
 """Of a name; an annotation has no room for as many."""
 _MANY = 1024
+_ENOUGH = 8192
+"""How many names are taken in before their places are put to those of their words, which takes some milliseconds."""
 
 Asked = tuple[tuple[str, ...], str]
 """A search's words, and what it is where it has none."""
@@ -65,9 +67,13 @@ class SearchIndex:
         self._unused = 0
         self._signs: Postings[str] = Postings("q")
         self._capacity = 0
+        # the places of the last names that `extend` was given, from a slot on
+        self._pending: defaultdict[str, list[int]] = defaultdict(list)
+        self._settled = 0
 
     def put(self, slot: int, name: str) -> None:
         """Take in the name of a slot that has none."""
+        self._put_pending()
         known, signs = words_and_signs(name)
         place = slot << POSITION_BITS
         for between in signs:
@@ -90,27 +96,24 @@ class SearchIndex:
     def extend(self, slot: int, names: Iterable[str]) -> None:
         """Take in the names of this slot and the next ones, which are above all that have had one; none was removed.
 
-        It takes less time than one by one: the many arrays of places are in no cache, and each is gone to once.
+        It takes less time than one by one: the many arrays of places are in no cache, and each is gone to once for
+        `_ENOUGH` names.
         """
-        found: defaultdict[str, list[int]] = defaultdict(list)
+        pending = self._pending
         for first, name in enumerate(names, slot):
             known, signs = words_and_signs(name)
             for between in signs:
                 self._signs.add(between, first << POSITION_BITS)
             for place, word in enumerate(known[:_MAX_WORDS], first << POSITION_BITS):
-                found[word].append(place)
+                pending[word].append(place)
             self._capacity = first + 1
-        for word, places in found.items():
-            held = self._places.get(word)
-            if held is None:
-                self._vocabulary.add(word)
-                self._places[word] = array("q", places)
-            else:
-                held.fromlist(places)
+        if self._capacity - self._settled >= _ENOUGH:
+            self._put_pending()
         self.stamp = object()
 
     def remove(self, slot: int, name: str) -> None:
         """Forget the name of a slot."""
+        self._put_pending()
         known, signs = words_and_signs(name)
         place = slot << POSITION_BITS
         for between in signs:
@@ -127,10 +130,12 @@ class SearchIndex:
 
     def settle(self) -> None:
         """Work out beforehand what the next search needs: worth it where there are many new words."""
+        self._put_pending()
         self._vocabulary.settle()
 
     def search(self, asked: Asked) -> Ranked:
         """Return the slots of all names that match."""
+        self._put_pending()
         of_words, of_signs = asked
         if of_words:
             return _Search(self._vocabulary, self._places, self._capacity).find(of_words)
@@ -138,6 +143,19 @@ class SearchIndex:
             return NOTHING
         found = [places for between, places in self._signs.items() if of_signs in between]
         return Match([(EXACT, found)], self._capacity).ranked()
+
+    def _put_pending(self) -> None:
+        if not self._pending:
+            return
+        for word, places in self._pending.items():
+            held = self._places.get(word)
+            if held is None:
+                self._vocabulary.add(word)
+                self._places[word] = array("q", places)
+            else:
+                held.fromlist(places)
+        self._pending.clear()
+        self._settled = self._capacity
 
     def _compact(self) -> None:
         self._places = {word: places for word, places in self._places.items() if places}

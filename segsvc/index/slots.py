@@ -8,7 +8,7 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 from array import array
 from collections.abc import KeysView, Sequence
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,24 +45,35 @@ class Sortable(Protocol):
         """A timestamp, or empty."""
 
 
-class Batch:
-    """Segments that are yet to be taken in together, with what lists are sorted by.
+class Row(NamedTuple):
+    """Segments that are to be taken in together, with what lists are sorted by: one column of each."""
 
-    No more than that is held of them: whatever holds their data would keep the garbage collector busy.
+    entries: Sequence[Entry]
+    display_names: Sequence[str]
+    created: Sequence[str]
+    modified: Sequence[str]
+
+
+class Batch:
+    """Segments that are yet to be taken in together.
+
+    No more is held of them than that takes: whatever holds their data would keep the garbage collector busy.
     """
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.display_names: list[str] = []
-        self.created: list[str] = []
-        self.modified: list[str] = []
+        self._segments: list[tuple[Entry, str, str, str]] = []
+
+    def __len__(self) -> int:
+        """Return the number of segments."""
+        return len(self._segments)
 
     def add(self, entry: Entry, shown: Sortable) -> None:
         """Add a segment."""
-        self.entries.append(entry)
-        self.display_names.append(shown.display_name)
-        self.created.append(shown.created_at)
-        self.modified.append(shown.modified_at)
+        self._segments.append((entry, shown.display_name, shown.created_at, shown.modified_at))
+
+    def row(self) -> Row:
+        """Return all of them; there must be one."""
+        return Row(*zip(*self._segments, strict=True))
 
 
 _MILLISECONDS = np.dtype("datetime64[ms]")
@@ -164,16 +175,16 @@ class Slots:
         self.place(slot, shown)
         return slot
 
-    def extend(self, batch: Batch, *, classes: Sequence[int]) -> None:
+    def extend(self, row: Row, *, classes: Sequence[int]) -> None:
         """Take in segments whose ids are new, in slots that none has had."""
-        self._slots.update(zip([entry.id for entry in batch.entries], count(len(self.entries)), strict=False))
+        self._slots.update(zip([entry.id for entry in row.entries], count(len(self.entries)), strict=False))
         self._class_numbers = None
-        self.entries += batch.entries
-        self.bodies += [entry.body for entry in batch.entries]
+        self.entries += row.entries
+        self.bodies += [entry.body for entry in row.entries]
         self.classes.extend(classes)
-        self.created.frombytes(_numbers(batch.created).tobytes())
-        self.modified.frombytes(_numbers(batch.modified).tobytes())
-        self.prefixes += b"".join([prefix(name) for name in batch.display_names])
+        self.created.frombytes(_numbers(row.created).tobytes())
+        self.modified.frombytes(_numbers(row.modified).tobytes())
+        self.prefixes += b"".join([prefix(name) for name in row.display_names])
 
     def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
         """Take in a segment's new state, in which something new ``shows`` or not."""

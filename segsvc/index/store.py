@@ -54,7 +54,7 @@ class Relist:
                 self.hidden[segment_id] = version
                 return
             self._batch.add(entry, entry if shown is None else shown)
-            if len(self._batch.entries) >= self._enough:
+            if len(self._batch) >= self._enough:
                 self._take_in()
             return
         self._is_in_order = False
@@ -69,7 +69,7 @@ class Relist:
 
     def __len__(self) -> int:
         """Return the number of segments so far."""
-        return len(self.contents.slots) + len(self._batch.entries)
+        return len(self.contents.slots) + len(self._batch)
 
     def whole(self) -> tuple[Contents, SlotArray]:
         """Return all that is shown, and its slots in the order of ids, once all has been added."""
@@ -82,8 +82,8 @@ class Relist:
         return self.contents, ids
 
     def _take_in(self) -> None:
-        if self._batch.entries:
-            self.contents.extend(self._batch)
+        if self._batch:
+            self.contents.extend(self._batch.row())
             self._batch = Batch()
 
 

@@ -12,7 +12,7 @@ from segsvc.web.links import Addresses
 from segsvc.web.prepared import Common
 from segsvc.web.reads import Reads
 from segsvc.web.representation import VARY
-from segsvc.web.server import ASKERS, AT_ONCE, KEEPER
+from segsvc.web.server import AT_ONCE, FIELD_READER, KEEPER
 from segsvc.web.surroundings import ITEM, LIST, Surroundings
 
 MAX_HEADER = 64 * 1024
@@ -28,7 +28,7 @@ def create_application(api: Api) -> web.Application:
     reads = Reads(api, addresses, surroundings, common)
     handlers = Handlers(api, reads)
     application = web.Application(middlewares=[surroundings.middleware()])
-    application[ASKERS] = Askers(api.verifier, addresses, cors)
+    application[FIELD_READER] = Askers(api.verifier, addresses, cors)
     application[AT_ONCE] = reads.at_once
     application[KEEPER] = lambda loop: Keeper(
         api.bounds, loop, lambda reason: api.metrics.connections_dropped.labels(reason).inc()

@@ -1,20 +1,22 @@
 """Who asks, and how: what the header fields of a read say.
 
 Whoever polls sends the same fields each time, byte for byte. What was made of them is kept, so that the next request
-that has the same need not be parsed. None of it is a token: a caller is known by the digest of theirs, and for no
-longer than the verifier knows them by it.
+that has the same need not be parsed. None of it is a token, or tells anything of the caller but the digest of theirs:
+who that is, the verifier is asked each time.
 """
 
+from sys import getsizeof
 from typing import NamedTuple
 
 from aiohttp import hdrs
-from multidict import CIMultiDict, MultiMapping, istr
+from multidict import MultiMapping, istr
 
 from segsvc.auth.errors import TokenInvalid
 from segsvc.auth.principal import Principal
 from segsvc.auth.verifier import token_digest
 from segsvc.index.lru import LruCache
 from segsvc.web.api import Verifier
+from segsvc.web.conditional import known_tags
 from segsvc.web.cors import Cors
 from segsvc.web.credentials import bearer_token
 from segsvc.web.errors import TokenMissing
@@ -23,44 +25,50 @@ from segsvc.web.representation import accepts_gzip
 
 BUDGET = 8 * 2**20
 """How many bytes may take what is kept: of ten thousand different requests or so."""
-_ENTRY_BYTES = 600
-"""What each takes beside texts of the caller's."""
+_ENTRY_BYTES = 450
+"""What each takes beside its texts."""
 
 _TRACEPARENT = istr("traceparent")
-_NOTHING: MultiMapping[str] = CIMultiDict()
 
 
 class Asker(NamedTuple):
     """What the header fields of a request say, as far as the answer to a read depends on them."""
 
     caller: Principal
-    credential: bytes
-    """The digest of the caller's token."""
     base: str
     """As `segsvc.web.links.base_url` has it."""
     gzip: bool
     """Whether the answer may be compressed."""
-    conditions: MultiMapping[str]
-    """If-None-Match."""
-    traceparent: str | None
+    tags: str | None
+    """As `segsvc.web.conditional.known_tags` has it."""
     granted: bytes
     """As `segsvc.web.cors.Cors.lines` has it."""
+    traceparent: str | None = None
+
+
+class _Kept(NamedTuple):
+    """The same, but for the caller, who is told by the digest of the token."""
+
+    credential: bytes
+    base: str
+    gzip: bool
+    tags: str | None
+    granted: bytes
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes to keep, but for what others keep anyway."""
-        texts = len(self.base) + len(self.granted) + sum(map(len, self.conditions.values()))
-        return _ENTRY_BYTES + texts
+        """About how many bytes it takes to keep."""
+        return _ENTRY_BYTES + getsizeof(self.base) + getsizeof(self.tags) + getsizeof(self.granted)
 
 
 class Askers:
-    """Reads header fields, and keeps what it made of them: `segsvc.web.server.AtOnce` tells by which keys."""
+    """Reads header fields, and keeps what it made of them: a `segsvc.web.server.FieldReader`."""
 
     def __init__(self, verifier: Verifier, addresses: Addresses, cors: Cors) -> None:
         self._verifier = verifier
         self._addresses = addresses
         self._cors = cors
-        self._kept: LruCache[bytes, Asker] = LruCache(BUDGET, lambda asker: asker.size)
+        self._kept: LruCache[bytes, _Kept] = LruCache(BUDGET, lambda kept: kept.size)
 
     def known(self, headers: MultiMapping[str]) -> Principal | None:
         """Return who sends these fields, if their token has been verified before."""
@@ -78,29 +86,23 @@ class Askers:
         caller = None if credential is None else self._verifier.recalled(credential)
         if credential is None or caller is None or base is None:
             return None
-        tags = headers.getall(hdrs.IF_NONE_MATCH, ())
-        asker = Asker(
-            caller,
-            credential,
-            base,
-            accepts_gzip(headers),
-            CIMultiDict([(hdrs.IF_NONE_MATCH, tag) for tag in tags]) if tags else _NOTHING,
-            headers.get(_TRACEPARENT),
-            self._cors.lines(headers),
-        )
-        if key is not None and asker.traceparent is None:  # each trace is another, and such fields come once
-            self._kept.put(key, asker)
-        return asker
+        traceparent = headers.get(_TRACEPARENT)
+        gzip, tags, granted = accepts_gzip(headers), known_tags(headers), self._cors.lines(headers)
+        if key is not None and traceparent is None:  # each trace is another, and such fields come once
+            self._kept.put(key, _Kept(credential, base, gzip, tags, granted))
+        return Asker(caller, base, gzip, tags, granted, traceparent)
 
     def recall(self, key: bytes) -> Asker | None:
         """Return what was made of the fields with this key, if that is kept and the caller's token still holds."""
-        asker = self._kept.get(key)
-        if asker is None:
+        kept = self._kept.get(key)
+        if kept is None:
             return None
-        if self._verifier.recalled(asker.credential) is None:
+        credential, base, gzip, tags, granted = kept
+        caller = self._verifier.recalled(credential)
+        if caller is None:
             self._kept.remove(key)
             return None
-        return asker
+        return Asker(caller, base, gzip, tags, granted)
 
 
 def _credential(headers: MultiMapping[str]) -> bytes | None:

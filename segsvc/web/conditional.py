@@ -25,9 +25,15 @@ def entity_tag(digest: bytes, suffix: str = "") -> str:
     return f'"{digest.hex()}{suffix}"'
 
 
-def not_modified(headers: MultiMapping[str], digest: bytes) -> bool:
-    """Tell whether a request's If-None-Match names what the caller would get. A malformed header names nothing."""
-    asked = _read(headers.getall(hdrs.IF_NONE_MATCH, []))
+def known_tags(headers: MultiMapping[str]) -> str | None:
+    """Return what a request's If-None-Match says that the caller has, unread; None where there is none."""
+    values = headers.getall(hdrs.IF_NONE_MATCH, None)
+    return None if values is None else ",".join(values)
+
+
+def not_modified(tags: str, digest: bytes) -> bool:
+    """Tell whether an If-None-Match names what the caller would get. A malformed one names nothing."""
+    asked = _read(tags)
     # compares weakly: a tag is as good with W/ as without
     return asked is not None and (asked.any or digest.hex() in asked.strong | asked.weak)
 
@@ -37,7 +43,7 @@ def precondition(request: web.BaseRequest) -> Precondition | None:
     values = request.headers.getall(hdrs.IF_MATCH, [])
     if not values:
         return None
-    asked = _read(values)
+    asked = _read(",".join(values))
     if asked is None:
         raise _malformed(values)
     # compares strongly: a weak tag matches nothing
@@ -53,9 +59,8 @@ class _Tags:
     any: bool = False
 
 
-def _read(values: Sequence[str]) -> _Tags | None:
-    """Read a header's values; None for a header that is malformed or absent."""
-    text = ",".join(values)
+def _read(text: str) -> _Tags | None:
+    """Read a header; None for one that is malformed or names nothing."""
     if text.strip() == "*":
         return _Tags(any=True)
     found: tuple[set[str], set[str]] = (set(), set())

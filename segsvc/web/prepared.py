@@ -9,9 +9,9 @@ from email.utils import formatdate
 from time import time
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict, MultiMapping
+from multidict import CIMultiDict
 
-from segsvc.web.conditional import not_modified
+from segsvc.web.conditional import known_tags, not_modified
 from segsvc.web.representation import JSON, Representation
 
 _ABSENT_FROM_304 = (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING)
@@ -50,28 +50,28 @@ class Prepared:
         """What stands for what it says."""
         return self._form.digest
 
-    def is_known(self, asked: MultiMapping[str]) -> bool:
-        """Tell whether whoever sends these headers has it already."""
-        if hdrs.IF_NONE_MATCH not in asked or self._form.digest is None:
+    def is_known(self, tags: str | None) -> bool:
+        """Tell whether it is what a caller has who says so, as `known_tags` has it."""
+        if tags is None or self._form.digest is None:
             return False
-        return asked[hdrs.IF_NONE_MATCH] == self._tag or not_modified(asked, self._form.digest)
+        return tags == self._tag or not_modified(tags, self._form.digest)
 
     def response(self, request: web.BaseRequest, headers: Mapping[str, str]) -> web.Response:
         """Answer a GET or HEAD in aiohttp's way, with more headers."""
         whole = CIMultiDict({**self._form.headers, **self._common.headers})
         whole.update(headers)
-        if self.is_known(request.headers):
+        if self.is_known(known_tags(request.headers)):
             for name in _ABSENT_FROM_304:
                 whole.pop(name, None)
             return web.Response(status=304, headers=whole)
         return web.Response(body=self._form.body, headers=whole)
 
-    def written(self, method: str, asked: MultiMapping[str], lines: bytes) -> tuple[int, bytes]:
-        """Return the status and the bytes of the answer to a GET or HEAD with these headers.
+    def written(self, method: str, tags: str | None, lines: bytes) -> tuple[int, bytes]:
+        """Return the status and the bytes of the answer to a GET or HEAD of a caller who has what `known_tags` says.
 
         lines: more headers, each with its line break.
         """
-        if self.is_known(asked):
+        if self.is_known(tags):
             if not self._head_304:
                 self._head_304 = f"{self._common.head_304}ETag: {self._tag}\r\n{self._form.lines}".encode()
             return 304, b"%s%s%s" % (self._head_304, lines, dated())

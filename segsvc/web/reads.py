@@ -260,7 +260,7 @@ class Reads:
         if answer is None:
             return
         trace, lines = self._surroundings.begin(asker)
-        status, written = answer.written(method, asker.conditions, self._freshness() + lines)
+        status, written = answer.written(method, asker.tags, self._freshness() + lines)
         seconds = perf_counter() - began
         yield written
         self._surroundings.leave_behind(

@@ -29,43 +29,43 @@ from segsvc.web.turns import Rounds
 TRACE_HEADER = "X-Trace-Id"
 
 
-class Asker(Protocol):
-    """Who asks, and how: what the header fields of a request say."""
+class Fields(Protocol):
+    """What the header fields of a request say."""
 
     @property
     def caller(self) -> Hashable:
-        """Who, as `Askers.known` tells it."""
+        """Who sends them, as `FieldReader.known` tells it."""
 
 
-class Askers(Protocol):
-    """What of an application tells who asks."""
+class FieldReader(Protocol):
+    """What of an application reads header fields."""
 
     def known(self, headers: MultiMapping[str]) -> Hashable | None:
-        """Tell which caller header fields are from, if it has met that one before."""
+        """Tell which caller they are from, if it has met that one before."""
 
-    def read(self, headers: MultiMapping[str], key: bytes | None) -> Asker | None:
-        """Read header fields; None where they are from a stranger, or the application is to see them itself.
+    def read(self, headers: MultiMapping[str], key: bytes | None) -> Fields | None:
+        """Read them; None where they are from a stranger, or the application is to see them itself.
 
         ``key``, if there is one, stands for all that they are, as they came in, and for nothing else.
         """
 
-    def recall(self, key: bytes) -> Asker | None:
-        """Return what `read` made of the fields that have this key, if that is at hand and still holds."""
+    def recall(self, key: bytes) -> Fields | None:
+        """Return what `read` made of those that have this key, if that is at hand and still holds."""
 
 
-ASKERS: web.AppKey[Askers] = web.AppKey("askers")
-"""Without it, all are strangers."""
+FIELD_READER: web.AppKey[FieldReader] = web.AppKey("field_reader")
+"""Without it, all callers are strangers."""
 
 Steps = Iterator[int | bytes]
 AtOnce = Callable[[str, str, Any, str | None], Steps]
 AT_ONCE: web.AppKey[AtOnce] = web.AppKey("at_once")
 """What of an application answers GET and HEAD without waiting for anything, to callers who are known.
 
-Takes the method, the target, what `ASKERS` told of who asks, and the caller's address. Does it in three steps: finds
-what is asked for, and yields how much there is to make, in bytes that are only to be put together; makes the answer, in
-the same turn of the loop, and yields all of it as it is to be sent; and once it is sent, leaves behind what is to be
-told of it. An end before that, or an exception, leaves the request to the application, which is where all that is wrong
-is told.
+Takes the method, the target, what `FIELD_READER` made of the header fields, and the caller's address. Does it in three
+steps: finds what is asked for, and yields how much there is to make, in bytes that are only to be put together; makes
+the answer, in the same turn of the loop, and yields all of it as it is to be sent; and once it is sent, leaves behind
+what is to be told of it. An end before that, or an exception, leaves the request to the application, which is where all
+that is wrong is told.
 
 Each step is taken for all requests of a row: what they go through is in the processor's caches then, which between one
 step and the next it is not.
@@ -111,7 +111,7 @@ _Messages = Sequence[tuple[RawRequestMessage, Any]]
 class _Held(NamedTuple):
     """A request that is held back."""
 
-    asker: Asker
+    fields: Fields
     method: str
     target: str
     request: RawRequestMessage | bytes
@@ -146,11 +146,11 @@ class Runner(web.AppRunner):
         # aiohttp has no public way to say which protocol its server speaks
         made = await super()._make_server()
 
-        askers, guarded = self.app.get(ASKERS, _STRANGERS), _guarded(made.request_handler)
+        reader, guarded = self.app.get(FIELD_READER, _STRANGERS), _guarded(made.request_handler)
 
         async def handler(request: web.BaseRequest) -> web.StreamResponse:
             # strangers have the turns of where they are: else each token made up would get turns of its own
-            caller = askers.known(request.headers)
+            caller = reader.known(request.headers)
             await server.turn(caller if caller is not None else request.remote)
             response = await guarded(request)
             if isinstance(request.protocol, _Protocol):
@@ -159,7 +159,7 @@ class Runner(web.AppRunner):
 
         server = _Server(
             handler,
-            askers=askers,
+            field_reader=reader,
             at_once=self.app.get(AT_ONCE),
             keeper=self.app.get(KEEPER, _default_keeper),
             request_factory=made.request_factory,
@@ -182,13 +182,13 @@ class _Server(web.Server):
         self,
         handler: Any,
         *,
-        askers: Askers,
+        field_reader: FieldReader,
         at_once: AtOnce | None,
         keeper: Callable[[asyncio.AbstractEventLoop], Keeper],
         **options: Any,
     ) -> None:
         super().__init__(handler, **options)
-        self.askers = askers
+        self.field_reader = field_reader
         self.at_once = at_once
         self.keeper = keeper(self._loop)
         self._open: dict[_Protocol, asyncio.Transport] = {}
@@ -298,13 +298,14 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    __slots__ = ("_answered", "_closing", "_held", "_key", "_server", "answer_size")
+    __slots__ = ("_answered", "_closing", "_held", "_key", "_server", "_sifts", "answer_size")
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._server = server
         self._held: _Held | None = None
         self._key: bytes | None = None  # stands for what came in last behind its first line, and came between requests
+        self._sifts = True
         self._closing = False
         self._answered: StreamReader = EMPTY_PAYLOAD  # the body of the request that was answered last
         self.answer_size = 0
@@ -376,11 +377,11 @@ class _Protocol(web.RequestHandler):
         if first is None:
             return False
         self._key = sha256(data[first.end() :]).digest()
-        asker = self._server.askers.recall(self._key)
-        if asker is None:
+        fields = self._server.field_reader.recall(self._key)
+        if fields is None:
             return False
         method, target = first.groups()
-        self._hold(_Held(asker, method.decode(), target.decode(), data))
+        self._hold(_Held(fields, method.decode(), target.decode(), data))
         return True
 
     def sift(self, messages: _Messages, *, is_plain: bool) -> _Messages:
@@ -393,9 +394,10 @@ class _Protocol(web.RequestHandler):
         """
         key, self._key = self._key, None
         if self._held is not None:
-            held, self._held = self._held, None
-            # what was not parsed is what came in
-            return messages if isinstance(held.request, bytes) else [(held.request, EMPTY_PAYLOAD), *messages]
+            self._release()
+            return messages
+        if not self._sifts:
+            return messages
         message, payload = messages[0]
         if (
             is_plain
@@ -408,15 +410,15 @@ class _Protocol(web.RequestHandler):
             and not self._messages
         ):
             parser: Any = self._parser
-            asker = self._server.askers.read(message.headers, key if parser.between else None)
-            if asker is not None:
-                self._hold(_Held(asker, message.method, message.path, message))
+            fields = self._server.field_reader.read(message.headers, key if parser.between else None)
+            if fields is not None:
+                self._hold(_Held(fields, message.method, message.path, message))
                 return []
         return messages
 
     def _hold(self, held: _Held, *, again: bool = False) -> None:
         self._held = held
-        self._server.hold(self, held.asker.caller, again=again)
+        self._server.hold(self, held.fields.caller, again=again)
 
     def has_enough(self, more: int) -> bool:
         """Whether so many requests more are as many as may wait for their answers."""
@@ -440,7 +442,7 @@ class _Protocol(web.RequestHandler):
         if self._paused or not self._waits:
             self._leave(held)
             return None
-        steps = at_once(held.method, held.target, held.asker, peer[0] if isinstance(peer, tuple) else peer)
+        steps = at_once(held.method, held.target, held.fields, peer[0] if isinstance(peer, tuple) else peer)
         size = self._next(held, steps)
         return None if size is None else (held, steps, size)
 
@@ -466,9 +468,11 @@ class _Protocol(web.RequestHandler):
     def _leave(self, held: _Held) -> None:
         """Leave to aiohttp a request that was held back; what came in behind it has not been looked at yet."""
         if isinstance(held.request, bytes):
-            self._held = held  # so that it is not held back anew
-            super().data_received(held.request)
-            self._held = None
+            self._sifts = False  # or it would be held back anew
+            try:
+                super().data_received(held.request)
+            finally:
+                self._sifts = True
             return
         self._messages.appendleft((held.request, EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
@@ -675,7 +679,13 @@ class _BoundedParser:
         self._unread, self._read = 0, self.payload.total_bytes
         self.in_body = not self.payload.is_eof()
         self._in_head = self.payload is EMPTY_PAYLOAD and self._end != _END_OF_HEAD
-        self.between = self.payload is EMPTY_PAYLOAD and not self._in_head and not upgraded
+        self.between = (
+            self.payload is EMPTY_PAYLOAD
+            and not self._in_head
+            and not upgraded
+            # else some may be kept back: here, or in aiohttp's parser
+            and not self._connection.has_enough(len(before) + len(messages))
+        )
         return self._connection.sift(messages, is_plain=is_plain), upgraded, tail
 
     def _count(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,7 @@ async def test_a_pod_without_its_surroundings_is_a_misconfiguration(
 # --- proxies
 
 
-@pytest.mark.parametrize("written", ["http://user:secret@{}", "user:secret@{}"])
+@pytest.mark.parametrize("written", ["http://user:secret@{}", " user:secret@{} "])
 async def test_a_proxy_of_the_environment_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metrics: Metrics, written: str
 ) -> None:
@@ -184,7 +185,16 @@ async def test_a_kubeconfigs_proxy_goes_before_the_environments(
     assert (await configuration(str(tmp_path / "kubeconfig"))).proxy == "http://proxy.example:3128"
 
 
-@pytest.mark.parametrize("value", ["http://", "http://:3128", "http://[", "http://secret@:x"])
+@pytest.mark.parametrize("server", ["https://[::1", "https://a:99999999", "https://a:x"])
+async def test_an_address_of_the_cluster_that_is_none_is_a_misconfiguration(tmp_path: Path, server: str) -> None:
+    (tmp_path / "kubeconfig").write_text(kubeconfig(server))
+    with pytest.raises(ClusterConfigInvalid, match=re.escape(server)):
+        await configuration(str(tmp_path / "kubeconfig"))
+
+
+@pytest.mark.parametrize(
+    "value", ["http://", "http://:3128", "http://[", "http://secret@:x", "socks5://secret:1080", "ftp://secret"]
+)
 async def test_a_proxy_that_is_none_is_a_misconfiguration_and_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Bounds, Keeper
-from segsvc.web.server import ASKERS, AT_ONCE, KEEPER, Runner
+from segsvc.web.server import AT_ONCE, FIELD_READER, KEEPER, Runner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -93,7 +93,7 @@ class Served:
         self.hot = HOT
         self.application = web.Application()
         self.application[AT_ONCE] = self._at_hand
-        self.askers = self.application[ASKERS] = Askers()
+        self.askers = self.application[FIELD_READER] = Askers()
         self.application.on_shutdown.append(self._close)
         self.application.router.add_get("/hot", self._cold)
         self.application.router.add_get("/cold", self._cold)

@@ -61,7 +61,7 @@ class Driven:
         loop = asyncio.get_running_loop()
         self.server = _Server(
             handle,
-            askers=Askers(),
+            field_reader=Askers(),
             at_once=self._look,
             keeper=lambda _: Keeper(DEFAULT_BOUNDS, loop, self.done.append),
         )

@@ -3,9 +3,13 @@
 Few and obvious uses of the package: its list decoder, its way from a resource to an entry, its store.
 """
 
+from collections.abc import Iterable
+from itertools import islice
+
 from segsvc.cluster.collector import collector_at_ease
 from segsvc.cluster.listing import ListDecoder
-from segsvc.cluster.observed import observed
+from segsvc.cluster.observed import observed_row
+from segsvc.cluster.reflector import ROW
 from segsvc.domain.segment import JsonObject
 from segsvc.index.store import SegmentStore
 
@@ -18,16 +22,17 @@ def filled(listed: bytes) -> SegmentStore:
     store, decoder = SegmentStore(), ListDecoder()
     relist = store.relist()
 
-    def add(resource: JsonObject) -> None:
-        found = observed(resource)
-        relist.add(found.id, found.version, found.entry, found.segment)
+    def add(resources: Iterable[JsonObject]) -> None:
+        left = iter(resources)
+        while row := list(islice(left, ROW)):
+            seen, _ = observed_row(row)
+            for found in seen:
+                relist.add(found.id, found.version, found.entry, found.segment)
 
     with collector_at_ease():
         for start in range(0, len(listed), CHUNK):
-            for resource in decoder.feed(listed[start : start + CHUNK]):
-                add(resource)
+            add(decoder.feed(listed[start : start + CHUNK]))
         rest = decoder.finish()
-        for resource in rest.items:
-            add(resource)
+        add(rest.items)
         store.finish(relist, rest.revision)
     return store
