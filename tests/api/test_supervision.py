@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from segsvc.app import TaskEnded, run
-from segsvc.auth.jwks import KeySource
 from segsvc.cluster.reflector import Reflector
 from segsvc.settings import Settings
 from tests.api.process import environment
@@ -31,18 +30,23 @@ if TYPE_CHECKING:
 
 __all__ = ["settings"]
 
-TASKS: dict[str, type] = {"reflector": Reflector, "key_refresh": KeySource}
+TASKS = {
+    "reflector": "segsvc.cluster.reflector.Reflector.run",
+    "key_refresh": "segsvc.auth.jwks.KeySource.run",
+    "collector": "segsvc.app.tend_collector",
+}
+"""What runs in the background, and as what."""
 
 
-async def raises(_: object) -> NoReturn:
+async def raises(*_: object) -> NoReturn:
     raise ValueError("a defect")
 
 
-async def returns(_: object) -> None:
+async def returns(*_: object) -> None:
     return
 
 
-async def is_cancelled(_: object) -> NoReturn:
+async def is_cancelled(*_: object) -> NoReturn:
     raise asyncio.CancelledError
 
 
@@ -59,9 +63,9 @@ async def test_a_task_that_ends_is_told_by_livez_and_by_the_log(
     http: aiohttp.ClientSession,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    end: Callable[[object], Awaitable[None]],
+    end: Callable[..., Awaitable[None]],
 ) -> None:
-    monkeypatch.setattr(TASKS[name], "run", end)
+    monkeypatch.setattr(TASKS[name], end)
     async with run(own, grace=0.1) as application:
         with capture_logs() as lines, pytest.raises(TaskEnded, match=name):
             await application.ended()
