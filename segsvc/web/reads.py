@@ -297,16 +297,16 @@ class Reads:
 
     def _target(self, target: str) -> _Target:
         """Find out what a path with its query stands for. Raises InvalidParameters, and SegmentNotFound for no path."""
-        known = self._targets.get(target)
-        if known is not None:
-            return known
         page = _PAGE_LINK.fullmatch(target)
-        if page is not None:  # as our own links have it: most of all
+        if page is not None:  # as our own links have it: most of all, and as quick to read as to look up
             offset, pagesize = page.groups()
             wanted = Query(int(offset), int(pagesize))
             if 0 < wanted.pagesize <= self._api.max_pagesize:
                 where = Shown(LIST, LIST, {"offset": offset, "pagesize": pagesize})
                 return where, ListRequest(wanted, None, 0), ""
+        known = self._targets.get(target)
+        if known is not None:
+            return known
         path, _, query_string = target.partition("?")
         query = URL.build(query_string=query_string.partition("#")[0], encoded=True).query
         if path == LIST:

@@ -1,5 +1,7 @@
 """Segments and pages as JSON bytes: what the index keeps rendered, put together and given its links."""
 
+from functools import lru_cache
+
 import orjson
 
 from segsvc.domain.export import export
@@ -38,6 +40,7 @@ def page(selection: Selection, links: PageLinks, *, base: str, gzip: bool, diges
     return compressed(form) if gzip else form
 
 
+@lru_cache(maxsize=256)
 def _around(base: str) -> tuple[bytes, bytes]:
     """Return what comes before a body, and what between two of them."""
     # neither a checked base nor an id holds anything that JSON would escape

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from segsvc.web.server import PIECE
+from segsvc.web.parser import PIECE
 from tests.web.served import GET_COLD, GET_HOT, serving
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from segsvc.web.bounds import DEFAULT_BOUNDS, Keeper
-from segsvc.web.server import PIECE, _Server
+from segsvc.web.parser import PIECE
+from segsvc.web.server import _Server
 from tests.web.served import GET_COLD, GET_HOT, Askers, serving
 from tests.web.test_rows import Wire
 
