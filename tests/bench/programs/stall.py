@@ -14,6 +14,7 @@ import time
 import uvloop
 
 from segsvc.app import run
+from segsvc.cluster.collector import settle_collector
 from segsvc.settings import Settings
 from segsvc.telemetry import configure_logging
 
@@ -66,4 +67,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    settle_collector()
     uvloop.run(main())
