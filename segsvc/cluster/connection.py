@@ -131,7 +131,8 @@ def _proxy_of_environment(server: str) -> str | None:
         return None
     proxy = given if "://" in given else f"http://{given}"  # as kubectl takes it
     try:
-        is_proxy = URL(proxy).scheme in {"http", "https"} and URL(proxy).host is not None
+        found = URL(proxy)
+        is_proxy = found.scheme in {"http", "https"} and found.host is not None
     except ValueError:
         is_proxy = False
     if not is_proxy:

@@ -3,8 +3,9 @@
 Whatever a resource holds, looking at it harms no other: it is then incompatible, with a reason for the log.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from segsvc.cluster.errors import UnexpectedAnswer
@@ -13,6 +14,8 @@ from segsvc.domain.ids import is_subdomain
 from segsvc.domain.segment import Segment
 from segsvc.index.entry import Entry, Version, entry
 
+ROW = 64
+"""How many resources of a list are looked at together: that takes a millisecond."""
 MAX_NAME = 80
 """How much of what should be a name is told."""
 
@@ -42,12 +45,18 @@ def observed(resource: Mapping[str, Any]) -> Observed:
     return _observed(segment_id, version, _read(resource))
 
 
-def observed_row(resources: Iterable[Mapping[str, Any]]) -> tuple[list[Observed], list[Nameless]]:
-    """Look at some resources of a list; return what they are, in their order, and of those that have no name, why.
+def observed_rows(resources: Iterable[Mapping[str, Any]]) -> Iterator[tuple[list[Observed], list[Nameless]]]:
+    """Look at a list's resources, `ROW` at a time; yield what they are, in their order, and why some have no name.
 
-    Each step is taken for all of them. That takes a tenth less time than one resource after the other, because the code
-    of a step stays in the processor's caches, and that of all does not.
+    Each step is taken for all of a row. That takes a tenth less time than one resource after the other, because the
+    code of a step stays in the processor's caches, and that of all does not.
     """
+    left = iter(resources)
+    while row := list(islice(left, ROW)):
+        yield _row(row)
+
+
+def _row(resources: Sequence[Mapping[str, Any]]) -> tuple[list[Observed], list[Nameless]]:
     named: list[tuple[str, Version, Mapping[str, Any]]] = []
     nameless: list[Nameless] = []
     for resource in resources:

@@ -35,7 +35,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from enum import StrEnum
-from itertools import islice
 
 import structlog
 
@@ -50,7 +49,7 @@ from segsvc.cluster.errors import (
     WatchBroken,
     WatchStalled,
 )
-from segsvc.cluster.observed import Nameless, Observed, identity, observed, observed_row, revision_of
+from segsvc.cluster.observed import Nameless, Observed, identity, observed, observed_rows, revision_of
 from segsvc.domain.segment import JsonObject
 from segsvc.index.entry import Entry
 from segsvc.index.store import Relist, SegmentStore
@@ -69,8 +68,6 @@ etcd's data replaced, and both started again: that takes longer."""
 SHORT_WATCH = 1.0
 BREATH = 0.003
 """Seconds of decoding after which other tasks get their turn."""
-ROW = 64
-"""How many resources of a list are looked at together: that takes a millisecond."""
 MAX_REASON = 500
 
 log = structlog.get_logger(__name__)
@@ -235,9 +232,7 @@ class Reflector:
         raise UnexpectedAnswer("a list without an end")
 
     async def _add(self, items: Iterable[JsonObject], relist: Relist) -> None:
-        left = iter(items)
-        while row := list(islice(left, ROW)):
-            seen, nameless = observed_row(row)
+        for seen, nameless in observed_rows(items):
             for error in nameless:
                 _skip(error)
             for found in seen:

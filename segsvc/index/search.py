@@ -69,7 +69,7 @@ class SearchIndex:
         self._capacity = 0
         # the places of the last names that `extend` was given, from a slot on
         self._pending: defaultdict[str, list[int]] = defaultdict(list)
-        self._settled = 0
+        self._pending_from = 0
 
     def put(self, slot: int, name: str) -> None:
         """Take in the name of a slot that has none."""
@@ -107,7 +107,7 @@ class SearchIndex:
             for place, word in enumerate(known[:_MAX_WORDS], first << POSITION_BITS):
                 pending[word].append(place)
             self._capacity = first + 1
-        if self._capacity - self._settled >= _ENOUGH:
+        if self._capacity - self._pending_from >= _ENOUGH:
             self._put_pending()
         self.stamp = object()
 
@@ -155,7 +155,7 @@ class SearchIndex:
             else:
                 held.fromlist(places)
         self._pending.clear()
-        self._settled = self._capacity
+        self._pending_from = self._capacity
 
     def _compact(self) -> None:
         self._places = {word: places for word, places in self._places.items() if places}

@@ -28,7 +28,7 @@ BUDGET = 8 * 2**20
 _ENTRY_BYTES = 450
 """What each takes beside its texts."""
 
-_TRACEPARENT = istr("traceparent")
+TRACEPARENT = istr("traceparent")
 
 
 class Asker(NamedTuple):
@@ -86,7 +86,7 @@ class Askers:
         caller = None if credential is None else self._verifier.recalled(credential)
         if credential is None or caller is None or base is None:
             return None
-        traceparent = headers.get(_TRACEPARENT)
+        traceparent = headers.get(TRACEPARENT)
         gzip, tags, granted = accepts_gzip(headers), known_tags(headers), self._cors.lines(headers)
         if key is not None and traceparent is None:  # each trace is another, and such fields come once
             self._kept.put(key, _Kept(credential, base, gzip, tags, granted))

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
-from multidict import CIMultiDict, MultiMapping, istr
+from multidict import CIMultiDict, MultiMapping
 
 from segsvc.auth.errors import TokenInvalid
 from segsvc.cluster.errors import ClusterError
 from segsvc.telemetry import CALLER, TRACE, Metrics, request_log, trace_id
-from segsvc.web.askers import Asker
+from segsvc.web.askers import TRACEPARENT, Asker
 from segsvc.web.cors import Cors
 from segsvc.web.errors import HttpError, echo, from_exception, method_not_allowed, no_such_path
 from segsvc.web.representation import accepts_gzip, represent
@@ -22,8 +22,6 @@ LOGGED_PARAMETERS = frozenset(
     {"pagesize", "offset", "search", "sort", "label", "export", "dryRun", "id", "minRevision", "action"}
 )
 """The query parameters that there are. Others stay out of the log: some callers put their tokens there."""
-
-_TRACEPARENT = istr("traceparent")
 
 _log = structlog.get_logger()
 
@@ -59,7 +57,7 @@ class Surroundings:
         @web.middleware
         async def surround(request: web.Request, handler: Handler) -> web.StreamResponse:
             began = perf_counter()
-            trace = trace_id(request.headers.get(_TRACEPARENT))
+            trace = trace_id(request.headers.get(TRACEPARENT))
             TRACE.set(trace)
             response = self._cors.preflight(request)
             if response is None:

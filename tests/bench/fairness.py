@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from urllib.parse import quote
@@ -19,7 +19,7 @@ from tests.bench.environment import Bench, service
 from tests.bench.load import Round, Target, load, require_wrk
 from tests.bench.processes import BenchError, on_cores
 from tests.bench.report import Goal, Result
-from tests.bench.turns import doubts
+from tests.bench.turns import doubts, rounds
 
 OTHERS = 8
 """How many connections the others have together."""
@@ -114,6 +114,6 @@ def _result(greed: _Greed, alone: Sequence[Round], beside: Sequence[Round]) -> R
         figure=shared / own,
         span=(min(ratios), max(ratios)),
         goal=_GOAL,
-        details={"rounds": [asdict(one) for one in beside], "reference_rounds": [asdict(one) for one in alone]},
+        details=rounds(beside, alone),
         doubts=doubts([*alone, *beside], full=False),
     )

@@ -4,12 +4,10 @@ Few and obvious uses of the package: its list decoder, its way from a resource t
 """
 
 from collections.abc import Iterable
-from itertools import islice
 
 from segsvc.cluster.collector import collector_at_ease
 from segsvc.cluster.listing import ListDecoder
-from segsvc.cluster.observed import observed_row
-from segsvc.cluster.reflector import ROW
+from segsvc.cluster.observed import observed_rows
 from segsvc.domain.segment import JsonObject
 from segsvc.index.store import SegmentStore
 
@@ -23,9 +21,7 @@ def filled(listed: bytes) -> SegmentStore:
     relist = store.relist()
 
     def add(resources: Iterable[JsonObject]) -> None:
-        left = iter(resources)
-        while row := list(islice(left, ROW)):
-            seen, _ = observed_row(row)
+        for seen, _ in observed_rows(resources):
             for found in seen:
                 relist.add(found.id, found.version, found.entry, found.segment)
 
