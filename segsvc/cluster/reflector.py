@@ -49,7 +49,7 @@ from segsvc.cluster.errors import (
     WatchBroken,
     WatchStalled,
 )
-from segsvc.cluster.observed import Nameless, Observed, identity, observed, observed_rows, revision_of
+from segsvc.cluster.observed import Nameless, Observed, Shown, identity, observed, observed_list, revision_of
 from segsvc.domain.segment import JsonObject
 from segsvc.index.entry import Entry
 from segsvc.index.store import Relist, SegmentStore
@@ -232,22 +232,25 @@ class Reflector:
         raise UnexpectedAnswer("a list without an end")
 
     async def _add(self, items: Iterable[JsonObject], relist: Relist) -> None:
-        for seen, nameless in observed_rows(items):
-            for error in nameless:
-                _skip(error)
-            for found in seen:
-                self._report(found)
-                relist.add(found.id, found.version, self._at_hand(found), found.segment)
+        for found in observed_list(items):
+            match found:
+                case Shown(entries, segments):
+                    relist.extend(list(map(self._at_hand, entries)), segments)
+                case Observed():
+                    self._report(found)
+                    relist.add(found.id, found.version, None)
+                case Nameless():
+                    _skip(found)
             if self._breather.is_due():
                 await self._breather.pause()
 
-    def _at_hand(self, found: Observed) -> Entry | None:
+    def _at_hand(self, entry: Entry) -> Entry:
         """Return the store's entry where it is the same, so that a list of what is known takes no memory.
 
         The version alone does not tell: a cluster that was restored from a backup gives versions out anew.
         """
-        entry, known = found.entry, self._store.get(found.id)
-        if entry is None or known is None or known.version != entry.version or known.body != entry.body:
+        known = self._store.get(entry.id)
+        if known is None or known.version != entry.version or known.body != entry.body:
             return entry
         return known
 

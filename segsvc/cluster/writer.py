@@ -29,8 +29,8 @@ from segsvc.cluster.errors import (
     ResourceNotFound,
     UnexpectedAnswer,
 )
-from segsvc.cluster.observed import identity, is_leaving, observed, segment_of
-from segsvc.domain.codec import Incompatible, encode
+from segsvc.cluster.observed import identity, is_leaving, observed
+from segsvc.domain.codec import Incompatible, decode, encode
 from segsvc.domain.errors import SegmentModified, SegmentNotFound
 from segsvc.domain.segment import JsonObject, Segment
 from segsvc.index.entry import Entry, Version, entry
@@ -210,7 +210,7 @@ class SegmentWriter:
         """Return what a dry run answered; it has no resourceVersion where nothing exists yet."""
         uid = str(resource.get("metadata", {}).get("uid", ""))
         try:
-            return entry(segment_of(resource), Version(uid, self._store.revision))
+            return entry(decode(resource), Version(uid, self._store.revision))
         except Incompatible as error:
             raise UnexpectedAnswer(f"what would be stored holds no segment: {error}") from error
 
@@ -260,6 +260,6 @@ def _stays(answer: JsonObject) -> bool:
 
 def _segment(resource: JsonObject) -> Segment | None:
     try:
-        return segment_of(resource)
+        return decode(resource)
     except Incompatible:
         return None

@@ -12,7 +12,7 @@ from segsvc.index.classes import NO_CLASS, Classes
 from segsvc.index.entry import Entry
 from segsvc.index.postings import Postings
 from segsvc.index.search import SearchIndex
-from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, Row, SlotArray, Slots, SomeSlots, Sortable
+from segsvc.index.slots import CREATED_AT, DISPLAY_NAME, ID, MODIFIED_AT, Batch, SlotArray, Slots, SomeSlots, Sortable
 
 Sorted: TypeAlias = Mapping[str, Any]
 """Some of what lists can be sorted by: a text, or a number of `segsvc.index.slots`."""
@@ -53,17 +53,17 @@ class Contents:
         self.names.put(slot, shown.display_name)
         return slot
 
-    def extend(self, row: Row) -> None:
+    def extend(self, batch: Batch) -> None:
         """Take in segments whose ids are new, and all different; none may have been removed before."""
         first = self.slots.capacity
-        self.slots.extend(row, classes=[self.classes.join(entry.roles.readers) for entry in row.entries])
+        self.slots.extend(batch, classes=[self.classes.join(entry.roles.readers) for entry in batch.entries])
         labelled: defaultdict[str, list[int]] = defaultdict(list)
-        for slot, entry in enumerate(row.entries, first):
+        for slot, entry in enumerate(batch.entries, first):
             for label in entry.labels:
                 labelled[label].append(slot)
         for label, slots in labelled.items():
             self.labels.extend(label, slots)
-        self.names.extend(first, row.display_names)
+        self.names.extend(first, batch.display_names)
 
     def put(self, entry: Entry, shown: Sortable | None = None) -> Change | None:
         """Take in a segment, or a new state of one; return what readers see of it, or None if that is nothing.

@@ -38,7 +38,7 @@ class Postings(Generic[_Key]):
     def extend(self, key: _Key, numbers: Iterable[int]) -> None:
         """Add numbers, upwards, which are above all that the key has."""
         held = self._arrays.setdefault(key, array(self._typecode))
-        held.extend(dict.fromkeys(numbers))  # one may be named twice
+        held.fromlist(list(dict.fromkeys(numbers)))  # one may be named twice
 
     def remove(self, key: _Key, number: int) -> None:
         """Remove a number, where the key has it."""

@@ -22,14 +22,15 @@ over the places of the words that it matches.
 
 from array import array
 from bisect import insort
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segsvc.index.intake import MAX_WORDS, Intake
 from segsvc.index.matches import NOTHING, POSITION_BITS, Match, Places, Ranked, both, distinct, either
 from segsvc.index.postings import Postings, take
 from segsvc.index.vocabulary import Vocabulary
@@ -40,11 +41,9 @@ EXACT, BEGUN, WITHIN, MISSPELLED = 0, 1, 2, 2
 
 INNER_LENGTH = 3
 
-_MAX_WORDS = (1 << POSITION_BITS) - 1
-"""Of a name; an annotation has no room for as many."""
 _MANY = 1024
-_ENOUGH = 8192
-"""How many names are taken in before their places are put to those of their words, which takes some milliseconds."""
+_ENOUGH = 24576
+"""How many places of words there are before they are put to those of each word, which takes some milliseconds."""
 
 Asked = tuple[tuple[str, ...], str]
 """A search's words, and what it is where it has none."""
@@ -67,18 +66,16 @@ class SearchIndex:
         self._unused = 0
         self._signs: Postings[str] = Postings("q")
         self._capacity = 0
-        # the places of the last names that `extend` was given, from a slot on
-        self._pending: defaultdict[str, list[int]] = defaultdict(list)
-        self._pending_from = 0
+        self._intake = Intake()
 
     def put(self, slot: int, name: str) -> None:
         """Take in the name of a slot that has none."""
-        self._put_pending()
+        self._take_in()
         known, signs = words_and_signs(name)
         place = slot << POSITION_BITS
         for between in signs:
             self._signs.add(between, place)
-        for word in known[:_MAX_WORDS]:
+        for word in known[:MAX_WORDS]:
             held = self._places.get(word)
             if held is None:
                 self._vocabulary.add(word)
@@ -93,32 +90,29 @@ class SearchIndex:
             self._capacity = slot + 1
         self.stamp = object()
 
-    def extend(self, slot: int, names: Iterable[str]) -> None:
+    def extend(self, slot: int, names: Sequence[str]) -> None:
         """Take in the names of this slot and the next ones, which are above all that have had one; none was removed.
 
-        It takes less time than one by one: the many arrays of places are in no cache, and each is gone to once for
-        `_ENOUGH` names.
+        It takes a fraction of the time that one by one takes.
         """
-        pending = self._pending
-        for first, name in enumerate(names, slot):
-            known, signs = words_and_signs(name)
+        for left in self._intake.extend(slot, names):
+            known, signs = words_and_signs(names[left - slot])
             for between in signs:
-                self._signs.add(between, first << POSITION_BITS)
-            for place, word in enumerate(known[:_MAX_WORDS], first << POSITION_BITS):
-                pending[word].append(place)
-            self._capacity = first + 1
-        if self._capacity - self._pending_from >= _ENOUGH:
-            self._put_pending()
+                self._signs.add(between, left << POSITION_BITS)
+            self._intake.add(left, known)
+            self._take_in(_ENOUGH)
+        self._take_in(_ENOUGH)
+        self._capacity = slot + len(names)
         self.stamp = object()
 
     def remove(self, slot: int, name: str) -> None:
         """Forget the name of a slot."""
-        self._put_pending()
+        self._take_in()
         known, signs = words_and_signs(name)
         place = slot << POSITION_BITS
         for between in signs:
             self._signs.remove(between, place)
-        for word in known[:_MAX_WORDS]:
+        for word in known[:MAX_WORDS]:
             held = self._places[word]
             take(held, place)
             if not held:
@@ -130,12 +124,13 @@ class SearchIndex:
 
     def settle(self) -> None:
         """Work out beforehand what the next search needs: worth it where there are many new words."""
-        self._put_pending()
+        self._take_in()
+        self._intake = Intake()  # whose words are only of use as long as there come more names at once
         self._vocabulary.settle()
 
     def search(self, asked: Asked) -> Ranked:
         """Return the slots of all names that match."""
-        self._put_pending()
+        self._take_in()
         of_words, of_signs = asked
         if of_words:
             return _Search(self._vocabulary, self._places, self._capacity).find(of_words)
@@ -144,18 +139,16 @@ class SearchIndex:
         found = [places for between, places in self._signs.items() if of_signs in between]
         return Match([(EXACT, found)], self._capacity).ranked()
 
-    def _put_pending(self) -> None:
-        if not self._pending:
+    def _take_in(self, least: int = 1) -> None:
+        """Put the places that there are to those of their words, if there are as many."""
+        if len(self._intake) < least:
             return
-        for word, places in self._pending.items():
+        for word, places in self._intake.take():
             held = self._places.get(word)
             if held is None:
                 self._vocabulary.add(word)
-                self._places[word] = array("q", places)
-            else:
-                held.fromlist(places)
-        self._pending.clear()
-        self._pending_from = self._capacity
+                held = self._places[word] = array("q")
+            held.frombytes(places)
 
     def _compact(self) -> None:
         self._places = {word: places for word, places in self._places.items() if places}

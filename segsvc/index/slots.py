@@ -8,7 +8,7 @@ columns, so that none has to be looked for in a hundred thousand bodies at once.
 from array import array
 from collections.abc import KeysView, Sequence
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,35 +45,28 @@ class Sortable(Protocol):
         """A timestamp, or empty."""
 
 
-class Row(NamedTuple):
-    """Segments that are to be taken in together, with what lists are sorted by: one column of each."""
-
-    entries: Sequence[Entry]
-    display_names: Sequence[str]
-    created: Sequence[str]
-    modified: Sequence[str]
-
-
 class Batch:
-    """Segments that are yet to be taken in together.
+    """Segments that are to be taken in together, with what lists are sorted by: one column of each.
 
     No more is held of them than that takes: whatever holds their data would keep the garbage collector busy.
     """
 
     def __init__(self) -> None:
-        self._segments: list[tuple[Entry, str, str, str]] = []
+        self.entries: list[Entry] = []
+        self.display_names: list[str] = []
+        self.created: list[str] = []
+        self.modified: list[str] = []
 
     def __len__(self) -> int:
         """Return the number of segments."""
-        return len(self._segments)
+        return len(self.entries)
 
-    def add(self, entry: Entry, shown: Sortable) -> None:
-        """Add a segment."""
-        self._segments.append((entry, shown.display_name, shown.created_at, shown.modified_at))
-
-    def row(self) -> Row:
-        """Return all of them; there must be one."""
-        return Row(*zip(*self._segments, strict=True))
+    def extend(self, entries: Sequence[Entry], shown: Sequence[Sortable]) -> None:
+        """Add segments, and what each entry was made of."""
+        self.entries += entries
+        self.display_names += [one.display_name for one in shown]
+        self.created += [one.created_at for one in shown]
+        self.modified += [one.modified_at for one in shown]
 
 
 _MILLISECONDS = np.dtype("datetime64[ms]")
@@ -95,7 +88,7 @@ class Slots:
         self.modified = array("q")
         """Both as numbers of which a later time has the greater, and none has the least."""
         self.prefixes = bytearray()
-        """As `prefix` has it."""
+        """As the function has them."""
         self._class_numbers: NDArray[np.uint32] | None = None
         self._digests = bytearray()  # of as many slots as there were when one was last asked for
         self._digest_array: NDArray[Any] | None = None  # the same
@@ -175,16 +168,16 @@ class Slots:
         self.place(slot, shown)
         return slot
 
-    def extend(self, row: Row, *, classes: Sequence[int]) -> None:
+    def extend(self, batch: Batch, *, classes: Sequence[int]) -> None:
         """Take in segments whose ids are new, in slots that none has had."""
-        self._slots.update(zip([entry.id for entry in row.entries], count(len(self.entries)), strict=False))
+        self._slots.update(zip([entry.id for entry in batch.entries], count(len(self.entries)), strict=False))
         self._class_numbers = None
-        self.entries += row.entries
-        self.bodies += [entry.body for entry in row.entries]
+        self.entries += batch.entries
+        self.bodies += [entry.body for entry in batch.entries]
         self.classes.extend(classes)
-        self.created.frombytes(_numbers(row.created).tobytes())
-        self.modified.frombytes(_numbers(row.modified).tobytes())
-        self.prefixes += b"".join([prefix(name) for name in row.display_names])
+        self.created.frombytes(_numbers(batch.created).tobytes())
+        self.modified.frombytes(_numbers(batch.modified).tobytes())
+        self.prefixes += prefixes(batch.display_names)
 
     def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
         """Take in a segment's new state, in which something new ``shows`` or not."""
@@ -197,7 +190,7 @@ class Slots:
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""
         self.created[slot], self.modified[slot] = _numbers([shown.created_at, shown.modified_at]).tolist()
-        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(shown.display_name)
+        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefixes([shown.display_name])
 
     def remove(self, segment_id: str) -> int:
         """Forget a segment; return the slot that it had."""
@@ -213,12 +206,12 @@ def _numbers(timestamps: Sequence[str]) -> NDArray[np.int64]:
     return np.array(timestamps, _MILLISECONDS).view(np.int64)
 
 
-def prefix(name: str) -> bytes:
-    """Return the first bytes of a name, always as many. UTF-8 sorts as code points do.
+def prefixes(names: Sequence[str]) -> bytes:
+    """Return the first `PREFIX` bytes of each name, one behind the other. UTF-8 sorts as code points do.
 
-    The last is 0 if they are all of it, and 1 if there may be another name with the same.
+    The last of them is 0 if they are all of the name, and 1 if there may be another name with the same.
     """
-    text = name.encode()
-    if len(text) >= PREFIX or b"\0" in text:
-        return text[: PREFIX - 1].ljust(PREFIX - 1, b"\0") + b"\1"
-    return text.ljust(PREFIX, b"\0")
+    texts = [name.encode() for name in names]
+    lines = np.array(texts, f"S{PREFIX}").view(np.uint8).reshape(-1, PREFIX)
+    lines[:, -1] = [len(text) >= PREFIX or 0 in text for text in texts]
+    return lines.tobytes()

@@ -13,8 +13,9 @@ Synchronous throughout: nothing awaits between the steps of a change, so no read
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from operator import lt
 
 import numpy as np
 
@@ -53,9 +54,7 @@ class Relist:
             if entry is None:
                 self.hidden[segment_id] = version
                 return
-            self._batch.add(entry, entry if shown is None else shown)
-            if len(self._batch) >= self._enough:
-                self._take_in()
+            self._put((entry,), (entry if shown is None else shown,))
             return
         self._is_in_order = False
         self._take_in()
@@ -66,6 +65,19 @@ class Relist:
         else:
             self.hidden.pop(segment_id, None)
             self.contents.put(entry, shown)
+
+    def extend(self, entries: Sequence[Entry], shown: Sequence[Sortable]) -> None:
+        """Add objects that the API shows, and what each entry was made of; there must be one.
+
+        It takes less time than one by one.
+        """
+        ids = [entry.id for entry in entries]
+        if self._is_in_order and all(map(lt, [self._last, *ids], ids)):
+            self._last = ids[-1]
+            self._put(entries, shown)
+            return
+        for entry, made_of in zip(entries, shown, strict=True):
+            self.add(entry.id, entry.version, entry, made_of)
 
     def __len__(self) -> int:
         """Return the number of segments so far."""
@@ -81,9 +93,14 @@ class Relist:
             ids = np.array([slots.find(segment_id) for segment_id in sorted(slots.ids)], np.int64)
         return self.contents, ids
 
+    def _put(self, entries: Sequence[Entry], shown: Sequence[Sortable]) -> None:
+        self._batch.extend(entries, shown)
+        if len(self._batch) >= self._enough:
+            self._take_in()
+
     def _take_in(self) -> None:
         if self._batch:
-            self.contents.extend(self._batch.row())
+            self.contents.extend(self._batch)
             self._batch = Batch()
 
 

@@ -49,11 +49,18 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(fold(text)))
 
 
+def word(part: str) -> str | None:
+    """Return what stands between two spaces of a text, folded, if that is a single word and nothing else."""
+    folded = fold(part)
+    return folded if folded.isalnum() else None
+
+
 def words_and_signs(text: str) -> tuple[list[str], Collection[str]]:
     """Return the folded words of a text in order, and what stands around and between them but for mere spaces."""
     folded = fold(text)
-    if folded.replace(" ", "").isalnum():  # as most names
-        return folded.split(), ()
+    found = folded.split()
+    if "".join(found).isalnum():  # as most names
+        return found, ()
     return _WORD.findall(folded), {between for between in _BETWEEN.findall(folded) if not between.isspace()}
 
 

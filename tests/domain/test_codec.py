@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -12,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsvc.domain.codec import Incompatible, decode, encode
+from segsvc.domain.codec import Incompatible, decode, decode_first, encode
 from segsvc.domain.schema import data_problems
 from segsvc.domain.segment import Author, Roles, Segment
-from tests.domain.strategies import json_values, property_test, segment_test, segments, texts
+from tests.domain.strategies import json_values, property_test, segment_test, segments, texts, timestamps
 
 PREFIX = "segment.grnry.io/"
 OURS = {
@@ -32,6 +33,8 @@ OURS = {
     )
 }
 SPEC = {"cronjob": {"schedule": "@daily"}}
+SIGNS = st.sampled_from("9-+Z, \n\u0663")
+"""What stands in times that others write, and a digit of another script."""
 
 annotation_maps = st.dictionaries(st.sampled_from(sorted(OURS)) | texts, texts, max_size=6)
 resources = st.fixed_dictionaries(
@@ -222,6 +225,53 @@ class TestReading:
             assert not data_problems(spec)
             assert segment.data == spec
             assert segment.display_name.strip()
+
+
+class TestReadingMany:
+    @property_test
+    @given(read=st.lists(st.builds(encode, segments) | st.builds(resource, display_name=texts), max_size=5))
+    def test_is_reading_each_up_to_the_first_without_a_segment(self, read: list[dict[str, Any]]) -> None:
+        read_before: list[Segment] = []
+        with contextlib.suppress(Incompatible):
+            for each in read:
+                read_before.append(decode(each))  # noqa: PERF401 - those before an error must stay
+        assert decode_first(read) == read_before
+
+    @pytest.mark.parametrize("key", ["created_at", "modified_at"])
+    @property_test
+    @given(
+        times=st.lists(
+            timestamps
+            | st.from_regex(r"\A(0000|2020)-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\.[0-9]{3}\Z")
+            | st.builds(lambda time, at, sign: time[:at] + sign + time[at + 1 :], timestamps, st.integers(0, 23), SIGNS)
+            | texts,
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def test_times_are_looked_at_as_each_is(self, key: str, times: list[str]) -> None:
+        def is_time(text: str) -> bool:
+            return _reads(text) and datetime.fromisoformat(text).isoformat(timespec="milliseconds") == text
+
+        read = [resource(**{key: text}) for text in times]
+        found = [getattr(segment, key) for segment in decode_first(read)]
+        assert found == times[: len(found)]
+        assert all(map(is_time, found))
+        assert found == times or not all(map(is_time, times))
+        for text, each in zip(times, read, strict=True):
+            if is_time(text):
+                assert getattr(decode(each), key) == text
+            else:
+                with pytest.raises(Incompatible, match=r"-at is no time like 2020-03-18T18:08:31\.850"):
+                    decode(each)
+
+
+def _reads(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class TestWriting:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segsvc.domain.ids import MAX_LENGTH, SUFFIX_ALPHABET, SUFFIX_LENGTH, derive_id, id_problem, is_subdomain
+from segsvc.domain.ids import (
+    MAX_LENGTH,
+    SUBDOMAIN,
+    SUFFIX_ALPHABET,
+    SUFFIX_LENGTH,
+    are_subdomains,
+    derive_id,
+    id_problem,
+    is_subdomain,
+)
 from tests.domain.strategies import property_test
 
 SUFFIX = "95he0"
@@ -128,5 +137,10 @@ class TestGiven:
     def test_an_id_is_a_chain_of_labels(self, text: str) -> None:
         labels = text.split(".")
         valid = all(re.fullmatch("[a-z0-9-]+", part) and part.strip("-") == part for part in labels)
-        assert is_subdomain(text) == valid
+        assert is_subdomain(text) == valid == (re.fullmatch(SUBDOMAIN, text) is not None)
         assert (id_problem(text) is None) == (valid and 4 <= len(text) <= MAX_LENGTH)
+
+    @property_test
+    @given(given=st.lists(st.text(alphabet="a0-./\n", max_size=4) | st.sampled_from(["demo", "a" * 254]), min_size=1))
+    def test_many_are_looked_at_as_each_is(self, given: list[str]) -> None:
+        assert are_subdomains(given) == all(map(is_subdomain, given))

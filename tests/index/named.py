@@ -20,7 +20,7 @@ class Names:
         self._ids: dict[int, str] = {}
         for slot, (segment_id, name) in enumerate((names or {}).items()):
             self._names[segment_id], self._slots[segment_id], self._ids[slot] = name, slot, segment_id
-        self.index.extend(0, self._names.values())
+        self.index.extend(0, list(self._names.values()))
 
     def put(self, segment_id: str, name: str) -> None:
         """Take in a name, in place of the one that this id had."""

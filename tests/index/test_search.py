@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segsvc.index.search import SearchIndex, asked
 from tests.index import oracle
 from tests.index.named import Names
 
@@ -159,8 +160,10 @@ def test_where_the_rules_end(search: str, found: list[str], not_found: list[str]
     assert ranked(search, *found, *not_found).keys() == set(found)
 
 
-def test_a_name_of_a_great_many_words_does_not_stop_the_service() -> None:
-    index = Names({"long": "a " * 100_000, "demo": "Ab"})
+@pytest.mark.parametrize("name", ["a " * 100_000, "a" + " a" * 100_000, "a" + " a" * 70_000])
+def test_a_name_of_a_great_many_words_does_not_stop_the_service(name: str) -> None:
+    index = Names({"long": name, "demo": "Ab"})
+    assert index.search("a") == {"long": 0, "demo": 1}
     assert index.search("ab") == {"demo": 0}
     assert index.search("a" * 128) == {"long": 1}
 
@@ -197,6 +200,37 @@ def test_words_that_no_name_has_any_more_are_forgotten_in_time() -> None:
     assert changed.search("04998") == changed.search("00001") == {}
     changed.put("again", "00001")
     assert changed.search("00001") == {"again": 0}
+
+
+ODD = st.sampled_from(["\n", "a\nb", "", "\u0301", "\u00e4\u0301", "-", "a-b", "\u2003", "a" * 40, "a" + " a" * 300])
+
+
+@settings(deadline=None)
+@given(
+    held=st.lists(st.lists(words | ODD, min_size=1, max_size=4).map(" ".join), max_size=8),
+    batches=st.integers(1, 4),
+    kept=st.integers(2, 4),
+    enough=st.integers(1, 10),
+)
+def test_names_taken_in_together_are_found_as_those_taken_in_one_by_one(
+    held: list[str], batches: int, kept: int, enough: int
+) -> None:
+    together, single = SearchIndex(), SearchIndex()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("segsvc.index.intake._MOST_KEPT", kept)
+        patch.setattr("segsvc.index.intake._MOST_WORDS", kept)
+        patch.setattr("segsvc.index.search._ENOUGH", enough)
+        for start in range(0, len(held), batches):
+            together.extend(start, held[start : start + batches])
+    for slot, name in enumerate(held):
+        single.put(slot, name)
+    for search in {part for name in held for part in (name, *name.split())}:
+        assert _found(together, search) == _found(single, search), search
+
+
+def _found(index: SearchIndex, search: str) -> dict[int, int]:
+    found = index.search(asked(search))
+    return dict(zip(found.slots.tolist(), found.ranks.tolist(), strict=True))
 
 
 @settings(deadline=None)

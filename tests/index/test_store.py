@@ -402,18 +402,28 @@ def test_a_cluster_that_names_an_object_twice_is_believed_the_last_time() -> Non
     listed=st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(-1, 3)), max_size=12),
     is_in_order=st.booleans(),
     batch=st.integers(1, 5),
+    row=st.integers(1, 4),
 )
-def test_a_list_is_taken_in_alike_in_any_order_and_in_batches_of_any_size(
-    listed: list[tuple[str, int]], is_in_order: bool, batch: int
+def test_a_list_is_taken_in_alike_in_any_order_and_in_batches_and_rows_of_any_size(
+    listed: list[tuple[str, int]], is_in_order: bool, batch: int, row: int
 ) -> None:
     if is_in_order:
         listed = sorted(dict(listed).items())
     store, relist = SegmentStore(), Relist(batch)
     said: dict[str, Entry | None] = {}
+    seen: list[Entry] = []
     for revision, (segment_id, day) in enumerate(listed, start=1):
         version = Version(segment_id, revision)
-        found = None if day < 0 else shown(segment_id, version, f"Demo {'xyz'[day % 3]}", roles=ROLES[day % 3], day=day)
-        relist.add(segment_id, version, found)
+        if day < 0:
+            found = None
+        else:
+            found = shown(segment_id, version, f"Demo {'xyz'[day % 3]}", roles=ROLES[day % 3], day=day)
+            seen.append(found)
+        if seen and (found is None or len(seen) == row or revision == len(listed)):
+            relist.extend(seen, seen)
+            seen = []
+        if found is None:
+            relist.add(segment_id, version, None)
         said[segment_id] = found
     store.finish(relist, 100)
 

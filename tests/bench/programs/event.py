@@ -15,8 +15,9 @@ from typing import Any
 import orjson
 
 from segsvc.cluster.collector import settle_collector
-from segsvc.cluster.observed import identity, observed, segment_of
+from segsvc.cluster.observed import identity, observed
 from segsvc.cluster.translate import object_of
+from segsvc.domain.codec import decode
 from segsvc.index.query import Query, Selector
 from segsvc.index.store import SegmentStore
 from segsvc.index.views import View
@@ -93,7 +94,7 @@ def render(line: bytes) -> None:
 
 def build(line: bytes) -> None:
     """Parse a line and build the segment in it, and no more."""
-    segment_of(orjson.loads(line)["object"])
+    decode(orjson.loads(line)["object"])
 
 
 def _timed(do: Callable[[bytes], None], lines: list[bytes]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from segsvc.cluster.collector import collector_at_ease
 from segsvc.cluster.listing import ListDecoder
-from segsvc.cluster.observed import observed_rows
+from segsvc.cluster.observed import Shown, observed_list
 from segsvc.domain.segment import JsonObject
 from segsvc.index.store import SegmentStore
 
@@ -21,9 +21,9 @@ def filled(listed: bytes) -> SegmentStore:
     relist = store.relist()
 
     def add(resources: Iterable[JsonObject]) -> None:
-        for seen, _ in observed_rows(resources):
-            for found in seen:
-                relist.add(found.id, found.version, found.entry, found.segment)
+        for found in observed_list(resources):
+            if isinstance(found, Shown):
+                relist.extend(found.entries, found.segments)
 
     with collector_at_ease():
         for start in range(0, len(listed), CHUNK):
