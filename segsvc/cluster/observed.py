@@ -20,6 +20,10 @@ MAX_NAME = 80
 """How much of what should be a name is told."""
 
 
+# raised by what no API server would send: it must not stop the others
+_NAMELESS = (LookupError, TypeError, ValueError, RecursionError)
+
+
 class Nameless(UnexpectedAnswer):
     """The resource lacks metadata that every stored object has: name, uid and resourceVersion."""
 
@@ -66,26 +70,27 @@ def observed_list(resources: Iterable[Mapping[str, Any]]) -> Iterator[Shown | Ob
     """
     left = iter(resources)
     while row := list(islice(left, ROW)):
-        while (shown := _first_shown(row)).entries:
-            yield shown
-            count = len(shown.entries)
+        versions = _versions(row)
+        while versions and (segments := decode_first(row)):
+            yield Shown(list(map(entry, segments, versions)), segments)
+            # one that holds no segment, if any, and what comes behind it
+            count = len(segments)
             yield from map(_alone, row[count : count + 1])
-            row = row[count + 1 :]
+            row, versions = row[count + 1 :], versions[count + 1 :]
         yield from map(_alone, row)
 
 
-def _first_shown(resources: Sequence[Mapping[str, Any]]) -> Shown:
-    """Look at the first of these resources, if any, and at no more than come before one that the API does not show."""
+def _versions(resources: Sequence[Mapping[str, Any]]) -> list[Version]:
+    """Return which states of objects these are; of none if there is one that has no name, or is being deleted."""
     try:
         all_metadata = [resource["metadata"] for resource in resources]
-        versions = [Version(metadata["uid"], int(metadata["resourceVersion"])) for metadata in all_metadata]
-        has_names = are_subdomains([metadata["name"] for metadata in all_metadata])
-        if not has_names or any("deletionTimestamp" in metadata for metadata in all_metadata):
-            return Shown([], [])
-    except (LookupError, TypeError, ValueError):
-        return Shown([], [])
-    segments = decode_first(resources)
-    return Shown(list(map(entry, segments, versions)), segments)
+        if not are_subdomains([metadata["name"] for metadata in all_metadata]):
+            return []
+        if any("deletionTimestamp" in metadata for metadata in all_metadata):
+            return []
+        return [Version(metadata["uid"], int(metadata["resourceVersion"])) for metadata in all_metadata]
+    except _NAMELESS:
+        return []
 
 
 def _alone(resource: Mapping[str, Any]) -> Shown | Observed | Nameless:
@@ -102,13 +107,15 @@ def identity(resource: Mapping[str, Any]) -> tuple[str, Version]:
     """Return which object this is, and which state of it. Raises Nameless."""
     try:
         metadata = resource["metadata"]
-        name, uid, revision = metadata["name"], metadata["uid"], int(metadata["resourceVersion"])
-    except (LookupError, TypeError, ValueError) as error:
+        name: str = metadata["name"]
+        version = Version(metadata["uid"], int(metadata["resourceVersion"]))
+        # what is no name could not be asked for, and might not fit into a page's JSON
+        is_name = is_subdomain(name)
+    except _NAMELESS as error:
         raise Nameless(f"metadata without a name, a uid or a resourceVersion that is a number: {error!r}") from None
-    # what is no name could not be asked for, and might not fit into a page's JSON
-    if not isinstance(name, str) or not is_subdomain(name):
+    if not is_name:
         raise Nameless(f"metadata with a name that is none: {name!r:.{MAX_NAME}}")
-    return name, Version(uid, revision)
+    return name, version
 
 
 def revision_of(resource: Mapping[str, Any]) -> int:

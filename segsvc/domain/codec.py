@@ -42,8 +42,7 @@ _TIME = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T(?!24)[0-9][0-9]:[0-9][0-9]:
 # lines of them; written with repetitions, it would take half as long again
 _TIMES = re.compile(rf"(?:{_TIME}\n|\n)*+")
 
-
-# by a resource that no CustomResourceDefinition of ours would let in: it must not stop the others
+# raised by a resource that no CustomResourceDefinition of ours would let in: it must not stop the others
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
@@ -58,14 +57,14 @@ def decode(resource: Mapping[str, Any]) -> Segment:
     except _UNREADABLE as error:
         raise Incompatible(f"cannot be read: {type(error).__name__}: {error}") from error
     if not _are_times((segment.created_at, segment.modified_at)):
-        raise _no_time(MODIFIED_AT if _are_times((segment.created_at,)) else CREATED_AT)
+        raise _no_time(_which_is_none(resource, segment))
     return segment
 
 
 def decode_first(resources: Iterable[Mapping[str, Any]]) -> list[Segment]:
     """Read segments from the first of these resources, in less time than one by one.
 
-    There are at most as many as there are before one that holds none, and fewer where that takes longer to tell.
+    That is all of them up to one that holds none; or none, if one of their times is none.
     """
     segments: list[Segment] = []
     with suppress(Incompatible, *_UNREADABLE):
@@ -92,7 +91,7 @@ def _decoded(resource: Mapping[str, Any]) -> Segment:
         raise Incompatible("; ".join(f"{problem.name} {problem.reason}" for problem in problems))
     created_at, modified_at = given(CREATED_AT), given(MODIFIED_AT)
     if created_at == "" or modified_at == "":
-        raise _no_time(CREATED_AT if created_at == "" else MODIFIED_AT)
+        raise _no_time(f"annotation {CREATED_AT if created_at == '' else MODIFIED_AT}")
     return Segment(
         metadata["name"],
         display_name,
@@ -221,25 +220,27 @@ _created_by = _Shared(CREATED_BY, _read_author)
 _modified_by = _Shared(MODIFIED_BY, _read_author)
 
 
-def _no_time(key: str) -> Incompatible:
-    return Incompatible(f"annotation {key} is no time like 2020-03-18T18:08:31.850")
+def _no_time(what: str) -> Incompatible:
+    return Incompatible(f"{what} is no time like 2020-03-18T18:08:31.850")
+
+
+def _which_is_none(resource: Mapping[str, Any], segment: Segment) -> str:
+    """Say where the time stands that is none."""
+    if _are_times((segment.created_at,)):
+        return f"annotation {MODIFIED_AT}"
+    return f"annotation {CREATED_AT}" if CREATED_AT in resource["metadata"]["annotations"] else "creationTimestamp"
 
 
 def _created_at(metadata: Mapping[str, Any]) -> str:
     created: str | None = metadata.get("creationTimestamp")  # RFC 3339 in UTC, whole seconds
-    if not created:
-        return ""
-    text = created.removesuffix("Z") + ".000"
-    if not _are_times((text,)):
-        raise Incompatible("creationTimestamp is no time like 2020-03-18T18:08:31Z")
-    return text
+    return created.removesuffix("Z") + ".000" if created else ""
 
 
 def _are_times(texts: Sequence[str]) -> bool:
     """Tell whether each of these is a timestamp or empty."""
     try:
         # lines within a text would pass here, but not below
-        if _TIMES.fullmatch("\n".join((*texts, ""))) is None:
+        if _TIMES.fullmatch("\n".join(texts) + "\n") is None:
             return False
         list(map(datetime.fromisoformat, filter(None, texts)))
     except (TypeError, ValueError):

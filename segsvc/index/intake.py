@@ -15,10 +15,14 @@ from segsvc.index.words import word
 MAX_WORDS = (1 << POSITION_BITS) - 1
 """Of a name; an annotation has no room for as many."""
 
+MAX_CHARACTERS = 1 << 18
+"""Of names that are taken in together, so that it takes some milliseconds and megabytes."""
+
 _PLACE_BITS = POSITION_BITS + 24  # for sixteen million slots; the number of a word has room in what is left
 _PLACE = (1 << _PLACE_BITS) - 1
-_MOST_WORDS = 1 << (62 - _PLACE_BITS)  # so there is room for as many again
-_MOST_PARTS = 1 << 16
+# as many again have room, of which those that come before the next look are half: a word and what is behind it take two
+# characters, and an annotation has no more than `MAX_CHARACTERS`
+_MOST_WORDS = 1 << (62 - _PLACE_BITS)
 _SIZE = np.dtype(np.int64).itemsize
 
 _BREAK = "\n"
@@ -42,12 +46,10 @@ class Intake:
     def extend(self, slot: int, names: Sequence[str]) -> list[int]:
         """Add the words of the names of this slot and the next ones.
 
-        Return the slots of those that hold anything else than words with single spaces between them, or very many: they
-        are left to `add`.
+        Return the slots of those that hold anything else than words with single spaces between them: they are left to
+        `add`. Several names must have no more than `MAX_CHARACTERS` in all.
         """
         parts = f" {_BREAK} ".join(names).split(" ")
-        if len(parts) > _MOST_PARTS:
-            return list(range(slot, slot + len(names)))
         # of a list: an array makes one thrice as fast as of an iterator
         numbers = np.frombuffer(array("q", list(map(self._numbers.__getitem__, parts))), np.int64)
         ends = np.append(np.flatnonzero(numbers == _AT_BREAK), len(numbers))
@@ -58,7 +60,7 @@ class Intake:
         positions = np.arange(len(numbers)) - (ends - sizes + 1).take(name)
         is_left = np.zeros(len(names), np.bool_)
         is_left[name[numbers == _OTHER]] = True
-        places = (name + slot << POSITION_BITS) + positions
+        places = ((name + slot) << POSITION_BITS) + positions
         found = (numbers << _PLACE_BITS) + places
         self._found.frombytes(found[(numbers >= 0) & ~is_left.take(name)].tobytes())
         return (np.flatnonzero(is_left) + slot).tolist()

@@ -48,7 +48,7 @@ _Value: TypeAlias = Callable[[int], Any]
 class _Field:
     """What segments are sorted by, as `contents.Sorted` has it, and as it stands in a slot.
 
-    ``short`` sorts alike and takes little time, but where texts were cut (see `segsvc.index.slots.prefixes`) several
+    ``short`` sorts alike and takes little time, but where texts were cut (see `segsvc.index.slots.prefix`) several
     slots may have the same. ``turned`` makes what sorts the other way round.
     """
 

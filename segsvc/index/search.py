@@ -30,7 +30,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from segsvc.index.intake import MAX_WORDS, Intake
+from segsvc.index.intake import MAX_CHARACTERS, MAX_WORDS, Intake
 from segsvc.index.matches import NOTHING, POSITION_BITS, Match, Places, Ranked, both, distinct, either
 from segsvc.index.postings import Postings, take
 from segsvc.index.vocabulary import Vocabulary
@@ -95,12 +95,16 @@ class SearchIndex:
 
         It takes a fraction of the time that one by one takes.
         """
+        if len(names) > 1 and sum(map(len, names)) > MAX_CHARACTERS:
+            for next_slot, name in enumerate(names, slot):
+                self.extend(next_slot, [name])
+            return
         for left in self._intake.extend(slot, names):
             known, signs = words_and_signs(names[left - slot])
             for between in signs:
                 self._signs.add(between, left << POSITION_BITS)
             self._intake.add(left, known)
-            self._take_in(_ENOUGH)
+        # not sooner: the slots of those that were left lie between the others, and places must come upwards
         self._take_in(_ENOUGH)
         self._capacity = slot + len(names)
         self.stamp = object()

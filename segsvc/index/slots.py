@@ -88,7 +88,7 @@ class Slots:
         self.modified = array("q")
         """Both as numbers of which a later time has the greater, and none has the least."""
         self.prefixes = bytearray()
-        """As the function has them."""
+        """As `prefix` has it."""
         self._class_numbers: NDArray[np.uint32] | None = None
         self._digests = bytearray()  # of as many slots as there were when one was last asked for
         self._digest_array: NDArray[Any] | None = None  # the same
@@ -177,7 +177,7 @@ class Slots:
         self.classes.extend(classes)
         self.created.frombytes(_numbers(batch.created).tobytes())
         self.modified.frombytes(_numbers(batch.modified).tobytes())
-        self.prefixes += prefixes(batch.display_names)
+        self.prefixes += joined_prefixes(batch.display_names)
 
     def replace(self, slot: int, entry: Entry, *, shows: bool) -> None:
         """Take in a segment's new state, in which something new ``shows`` or not."""
@@ -190,7 +190,7 @@ class Slots:
     def place(self, slot: int, shown: Sortable) -> None:
         """Take in what lists are sorted by, once that has changed."""
         self.created[slot], self.modified[slot] = _numbers([shown.created_at, shown.modified_at]).tolist()
-        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefixes([shown.display_name])
+        self.prefixes[slot * PREFIX : (slot + 1) * PREFIX] = prefix(shown.display_name)
 
     def remove(self, segment_id: str) -> int:
         """Forget a segment; return the slot that it had."""
@@ -206,11 +206,19 @@ def _numbers(timestamps: Sequence[str]) -> NDArray[np.int64]:
     return np.array(timestamps, _MILLISECONDS).view(np.int64)
 
 
-def prefixes(names: Sequence[str]) -> bytes:
-    """Return the first `PREFIX` bytes of each name, one behind the other. UTF-8 sorts as code points do.
+def prefix(name: str) -> bytes:
+    """Return the first bytes of a name, always as many. UTF-8 sorts as code points do.
 
-    The last of them is 0 if they are all of the name, and 1 if there may be another name with the same.
+    The last is 0 if they are all of it, and 1 if there may be another name with the same.
     """
+    text = name.encode()
+    if len(text) >= PREFIX or 0 in text:
+        return text[: PREFIX - 1].ljust(PREFIX - 1, b"\0") + b"\1"
+    return text.ljust(PREFIX, b"\0")
+
+
+def joined_prefixes(names: Sequence[str]) -> bytes:
+    """Return `prefix` of each name, one behind the other: for many in half the time."""
     texts = [name.encode() for name in names]
     lines = np.array(texts, f"S{PREFIX}").view(np.uint8).reshape(-1, PREFIX)
     lines[:, -1] = [len(text) >= PREFIX or 0 in text for text in texts]

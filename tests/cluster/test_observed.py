@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 import pytest
@@ -31,28 +32,30 @@ DEMO = {
     },
     "spec": {"cronjob": {"schedule": "@daily"}},
 }
+ABSENT = object()
+NESTED: list[Any] = functools.reduce(lambda inner, _: [inner], range(3000), [])
 OTHERWISE: dict[tuple[str, ...], list[Any]] = {
-    ("metadata", "name"): [None, 5, "", "..", "a/b", "Demo", "demo\n", "a" * 254],
-    ("metadata", "uid"): [None, 5],
-    ("metadata", "resourceVersion"): [None, 12, "", "x", "1.5", [], "9" * 5000],
-    ("metadata", "deletionTimestamp"): [None, "2020-03-18T18:08:31Z"],
-    ("metadata", "annotations"): [None, 5, [], {}],
+    ("metadata", "name"): [ABSENT, None, 5, NESTED, "", "..", "a/b", "Demo", "demo\n", "a" * 254],
+    ("metadata", "uid"): [ABSENT, None, 5, NESTED],
+    ("metadata", "resourceVersion"): [ABSENT, None, 12, "", "x", "1.5", [], "9" * 5000],
+    ("metadata", "deletionTimestamp"): [ABSENT, None, "2020-03-18T18:08:31Z"],
+    ("metadata", "annotations"): [ABSENT, None, 5, [], {}],
     ("metadata", "annotations", "segment.grnry.io/display-name"): [" ", 5],
     ("metadata", "annotations", "segment.grnry.io/created-at"): ["never", "", 5, []],
     ("metadata", "annotations", "segment.grnry.io/roles"): ["[]", 5, []],
-    ("spec",): [None, {}, 5],
-    ("metadata",): [None, 5, [], {}],
+    ("spec",): [ABSENT, None, {}, 5],
+    ("metadata",): [ABSENT, None, 5, [], {}],
 }
 STRANGE = [(path, value) for path, values in OTHERWISE.items() for value in values]
 
 
 def strange(path: tuple[str, ...], value: object, of: dict[str, Any] = DEMO) -> dict[str, Any]:
-    """Return a resource with one thing changed; None leaves it out."""
+    """Return a resource with one thing changed, or left out."""
     resource = copy.deepcopy(of)
     held = resource
     for member in path[:-1]:
         held = held[member]
-    if value is None:
+    if value is ABSENT:
         held.pop(path[-1], None)
     else:
         held[path[-1]] = value
@@ -119,7 +122,7 @@ def test_resources_that_are_shown_come_in_rows(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("path", "value"),
-    [(("metadata", "name"), "a/b"), (("metadata", "uid"), None), (("metadata", "resourceVersion"), "x")],
+    [(("metadata", "name"), "a/b"), (("metadata", "uid"), ABSENT), (("metadata", "resourceVersion"), "x")],
 )
 def test_one_without_a_name_says_what_it_lacks(path: tuple[str, ...], value: object) -> None:
     with pytest.raises(Nameless, match="metadata with"):

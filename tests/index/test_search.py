@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from itertools import product
+from itertools import pairwise, product
 from time import process_time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segsvc.index.search import SearchIndex, asked
@@ -206,26 +206,35 @@ ODD = st.sampled_from(["\n", "a\nb", "", "\u0301", "\u00e4\u0301", "-", "a-b", "
 
 
 @settings(deadline=None)
+@example(held=["x-y a", "x-z a", "a b"], batches=3, kept=4, characters=100, enough=1)
 @given(
     held=st.lists(st.lists(words | ODD, min_size=1, max_size=4).map(" ".join), max_size=8),
     batches=st.integers(1, 4),
     kept=st.integers(2, 4),
+    characters=st.integers(1, 100),
     enough=st.integers(1, 10),
 )
 def test_names_taken_in_together_are_found_as_those_taken_in_one_by_one(
-    held: list[str], batches: int, kept: int, enough: int
+    held: list[str], batches: int, kept: int, characters: int, enough: int
 ) -> None:
     together, single = SearchIndex(), SearchIndex()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("segsvc.index.intake._MOST_KEPT", kept)
         patch.setattr("segsvc.index.intake._MOST_WORDS", kept)
+        patch.setattr("segsvc.index.search.MAX_CHARACTERS", characters)
         patch.setattr("segsvc.index.search._ENOUGH", enough)
         for start in range(0, len(held), batches):
             together.extend(start, held[start : start + batches])
     for slot, name in enumerate(held):
         single.put(slot, name)
-    for search in {part for name in held for part in (name, *name.split())}:
+    searches = {part for name in held for part in (name, *name.split(), *map("".join, pairwise(name.split())))}
+    for search in searches:
         assert _found(together, search) == _found(single, search), search
+    for slot, name in enumerate(held):
+        together.remove(slot, name)
+        single.remove(slot, name)
+        for search in searches:
+            assert _found(together, search) == _found(single, search), search
 
 
 def _found(index: SearchIndex, search: str) -> dict[int, int]:

@@ -15,6 +15,7 @@ from segsvc.domain.segment import DEFAULT_EDITOR, Roles, Segment
 from segsvc.index.entry import Entry, Version, entry
 from segsvc.index.orders import SORT_KEYS
 from segsvc.index.query import Query, Selector
+from segsvc.index.slots import joined_prefixes, prefix
 from segsvc.index.store import Relist, SegmentStore
 from tests.index.shown import entries_in, ids_on
 
@@ -297,6 +298,11 @@ def stores(draw: st.DrawFn) -> SegmentStore:
         relist.add(found.id, version, found)
     store.finish(relist, 100)
     return store
+
+
+@given(st.lists(st.text(alphabet="ab\0\u00e9\u5ba2", max_size=30), max_size=5))
+def test_what_names_are_sorted_by_is_the_same_of_many_as_of_each(names: list[str]) -> None:
+    assert joined_prefixes(names) == b"".join(map(prefix, names))
 
 
 @given(stores(), st.sampled_from(CALLERS), st.sampled_from([None, *SORT_KEYS]), st.integers(0, 25), st.integers(1, 25))
