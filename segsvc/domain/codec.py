@@ -40,7 +40,7 @@ _Value = TypeVar("_Value")
 # 24:00 is a time to Python from 3.13 on, and none to numpy, which makes numbers of them
 _TIME = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T(?!24)[0-9][0-9]:[0-9][0-9]:[0-9][0-9][.][0-9][0-9][0-9]"
 # lines of them; written with repetitions, it would take half as long again
-_TIMES = re.compile(rf"(?:{_TIME}\n|\n)*+")
+_TIMES = re.compile(rf"(?:{_TIME}\n|\n)*")
 
 # raised by a resource that no CustomResourceDefinition of ours would let in: it must not stop the others
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)

@@ -12,10 +12,11 @@ SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 """What a whole DNS-1123 subdomain matches."""
 SUBDOMAIN_MAX_LENGTH = 253
 
-# the same, quicker: nothing is tried in more than one way
+# the same, quicker: no label is tried in more than one way. A group's repetition must not be possessive: where its last
+# turn fails, Python before 3.11.5 does not go back to where that began (https://github.com/python/cpython/issues/106052)
 _LABEL = "(?!-)[-a-z0-9]++(?<!-)"
-_SUBDOMAIN = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*+")
-_SUBDOMAINS = re.compile(rf"{_LABEL}(?:[./]{_LABEL})*+")
+_SUBDOMAIN = re.compile(rf"{_LABEL}(?:[.]{_LABEL})*")
+_SUBDOMAINS = re.compile(rf"{_LABEL}(?:[./]{_LABEL})*")
 _DROPPED = re.compile(r"[^a-z0-9\s-]")
 _WHITE_SPACE = re.compile(r"\s+")
 
