@@ -19,7 +19,6 @@ ROW = 64
 MAX_NAME = 80
 """How much of what should be a name is told."""
 
-
 # raised by what no API server would send: it must not stop the others
 _NAMELESS = (LookupError, TypeError, ValueError, RecursionError)
 
@@ -122,7 +121,7 @@ def revision_of(resource: Mapping[str, Any]) -> int:
     """Return the resourceVersion, which is all that a bookmark has. Raises Nameless."""
     try:
         return int(resource["metadata"]["resourceVersion"])
-    except (LookupError, TypeError, ValueError):
+    except _NAMELESS:
         raise Nameless("metadata without a resourceVersion that is a number") from None
 
 
